@@ -1,0 +1,5 @@
+"""`python -m llmfan` is `llmfan`."""
+
+from llmfan.cli.main import main
+
+main()

@@ -1,0 +1,91 @@
+"""The promises between rooms. Each is kept by a real one and by a fake that ships and is used by a real command.
+
+Transport   `transports/http` (the network), `transports/virtual` (in memory, on the virtual clock)
+Dialect     one for each wire form, in `dialects/`
+Observer    the live table, the plain progress lines, and nobody (`--quiet`)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from llmfan.records import Answer, Call, Failure, Reply, ResultLine, AttemptLine
+from llmfan.secret import SealedHeaders, Secret
+
+
+class Clock(Protocol):
+    """Monotonic seconds. `perf_counter` in a real run, the loop's own time in a virtual one."""
+
+    def __call__(self) -> float: ...
+
+
+class Endpoint:
+    """A target's address and headers, ready to be sent to. Its headers hold the secret, so it prints without them."""
+
+    __slots__ = ("headers", "idle_timeout", "proxy", "stream_url", "timeout", "url")
+
+    def __init__(
+        self,
+        url: str,
+        stream_url: str,
+        headers: SealedHeaders,
+        timeout: float = 60.0,
+        idle_timeout: float = 30.0,
+        proxy: str | None = None,
+    ):
+        self.url, self.stream_url, self.headers = url, stream_url, headers
+        self.timeout, self.idle_timeout, self.proxy = timeout, idle_timeout, proxy
+
+    def __repr__(self) -> str:
+        return f"<endpoint {self.url}>"
+
+
+class StreamReader(Protocol):
+    """Takes a streamed body as it comes. `feed` must be cheap: it runs for each piece the network hands over."""
+
+    def feed(self, data: bytes, now: float) -> None: ...
+
+    def finish(self) -> Answer | Failure: ...
+
+
+class Dialect(Protocol):
+    """One wire form: how a call is put, how an answer is read. Pure; knows no provider, only its rows."""
+
+    def address(self, base_url: str, model: str) -> tuple[str, str]:
+        """(address of a plain call, address of a streamed one)."""
+
+    def headers(self, secret: Secret | None) -> SealedHeaders: ...
+
+    def body(self, call: Call) -> bytes: ...
+
+    def stream(self) -> StreamReader: ...
+
+    def whole(self, body: bytes, headers: Mapping[str, str]) -> Answer | Failure: ...
+
+
+class Transport(Protocol):
+    """Sends one request. Failures of the network come back in the reply, never as exceptions."""
+
+    async def send(self, endpoint: Endpoint, body: bytes, reader: StreamReader | None) -> Reply: ...
+
+    async def close(self) -> None: ...
+
+
+class Observer(Protocol):
+    """Watches a run. Called often, so it only notes; drawing happens on its own tick."""
+
+    def tick(self, now: float) -> None: ...
+
+    def say(self, text: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Journal(Protocol):
+    """Where results and attempts go, whole lines, in the order they end."""
+
+    def sent(self, note: str) -> int:
+        """Marks a request as in flight before it leaves; gives the slot to hand back."""
+
+    def ended(self, slot: int, attempt: AttemptLine, result: ResultLine | None) -> None: ...

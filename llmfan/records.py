@@ -1,0 +1,188 @@
+"""The records that travel: prompt, job, target, call, reply, answer, failure, attempt, result.
+
+Durations are float seconds; a field in a file carries its unit in its name. Moments are seconds on the run's
+monotonic clock unless the name says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct, field
+
+from llmfan.settings import Kind, Scope
+
+Message = dict[str, Any]
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """Where a request can go: one model of one provider by one key. `key` is a label (`groq#2`), never the secret."""
+
+    provider: str
+    model: str
+    key: str
+    account: str = ""
+    priority: int = 0
+    paid: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.provider}/{self.model}"
+
+
+class Prompt(Struct, frozen=True, kw_only=True, gc=False):
+    """One line of a prompt set, whatever its shape. `turns` are the user messages after the first answer."""
+
+    id: str
+    index: int
+    messages: list[Message]
+    turns: list[Message] = field(default_factory=list)
+    max_tokens: int | None = None
+    temperature: float | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+    expect: Any = None
+    metadata: Any = None
+
+
+class Call(Struct, frozen=True, kw_only=True, gc=False):
+    """One request as it is meant, before a dialect puts it on the wire."""
+
+    model: str
+    messages: list[Message]
+    max_tokens: int
+    temperature: float | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+    stream: bool = True
+
+
+class Usage(Struct, frozen=True, gc=False):
+    """Token counts. `source`: `server` or `estimated`. `neurons`: what the server says this call cost, if it does."""
+
+    input_tokens: int
+    output_tokens: int
+    source: str = "server"
+    cached_tokens: int = 0
+    neurons: float | None = None
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """A whole answer. `first` and `first_output` are moments (any text; the answer itself), None without text.
+
+    `gaps`: pairs of [seconds between chunks that carry text, how often], in the order they came.
+    """
+
+    text: str
+    reasoning: str | None = None
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    tool_calls: Any = None
+    first: float | None = None
+    first_output: float | None = None
+    gaps: list[tuple[float, int]] = field(default_factory=list)
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    """Why a request has no answer: a value, not an exception.
+
+    `scope` says what is ruled out; `wait` for how long (seconds; None: not said); `free`: refused before it was
+    processed, so it costs no attempt; `ambiguous`: sent and perhaps processed and billed.
+    """
+
+    kind: Kind
+    scope: Scope
+    message: str
+    http_status: int | None = None
+    permanent: bool = False
+    wait: float | None = None
+    free: bool = False
+    ambiguous: bool = False
+
+
+class Reply(Struct, frozen=True, kw_only=True):
+    """What the transport brings back. `fault` names how the connection failed, `phase` where; `body` is capped.
+
+    `streamed`: the body went to the stream reader as it came.
+    """
+
+    sent: float
+    ended: float
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    streamed: bool = False
+    fault: str = ""
+    phase: str = ""
+    detail: str = ""
+
+
+class AttemptLine(Struct, kw_only=True, gc=False):
+    """A line of attempts.jsonl: one request that was sent, failed ones too."""
+
+    id: str
+    attempt: int
+    provider: str
+    model: str
+    key: str
+    started_at: str
+    ttft_s: float | None
+    latency_s: float
+    http_status: int | None
+    outcome: str
+    billed: str
+    retry_after_s: float | None
+    input_tokens: int | None
+    output_tokens: int | None
+    usage_source: str | None
+    ttfo_s: float | None
+    sent_s: float
+    repeat: int
+    turn: int
+    itl_ms: list[tuple[float, int]]
+    ambiguous: bool = False
+    warmup: bool = False
+    simulated: bool = False
+
+
+class ErrorInfo(Struct, frozen=True, gc=False):
+    kind: str
+    message: str
+    http_status: int | None = None
+
+
+class ResultUsage(Struct, frozen=True, gc=False):
+    input_tokens: int
+    output_tokens: int
+    source: str
+
+
+class ResultLine(Struct, kw_only=True):
+    """A line of results.jsonl: one finished job."""
+
+    id: str
+    index: int
+    repeat: int
+    status: str
+    provider: str | None
+    model: str | None
+    key: str | None
+    text: str | None
+    reasoning: str | None
+    finish_reason: str | None
+    usage: ResultUsage | None
+    cost_usd: float | None
+    wait_s: float | None
+    retry_s: float
+    ttft_s: float | None
+    ttfo_s: float | None
+    latency_s: float | None
+    total_s: float | None
+    attempts: int
+    error: ErrorInfo | None
+    expect: Any
+    score: float | None
+    metadata: Any
+    simulated: bool
+    turns: list[str] | None = None
+    tool_calls: Any = None
+    warmup: bool = False

@@ -1,0 +1,61 @@
+"""A secret is a type that prints as a mask. It is unwrapped where a request's header is built, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class Secret:
+    """An API key. `reveal()` gives the text; everything else shows `…` and at most its last four characters."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str):
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    @property
+    def mask(self) -> str:
+        return "…" + self._text[-4:] if len(self._text) >= 12 else "…"
+
+    def __repr__(self) -> str:
+        return f"<secret {self.mask}>"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+class SealedHeaders(dict[str, str]):
+    """Request headers that hold a secret: usable as a mapping, masked when printed."""
+
+    def __repr__(self) -> str:
+        return f"<headers {', '.join(self)}>"
+
+    __str__ = __repr__
+
+
+def redactor(secrets: Iterable[Secret]) -> Redactor:
+    return Redactor(s.reveal() for s in secrets)
+
+
+class Redactor:
+    """Cuts every known secret out of a text: servers do quote keys back in their error messages.
+
+    Very short keys (under 6 characters) are left alone: cutting them would garble ordinary words.
+    """
+
+    def __init__(self, texts: Iterable[str]):
+        self._texts = sorted({t for t in texts if len(t) >= 6}, key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        for t in self._texts:
+            if t in text:
+                text = text.replace(t, "[key]")
+        return text
