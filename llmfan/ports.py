@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from llmfan.records import Answer, Call, Failure, Reply, ResultLine, AttemptLine
+from llmfan.records import Answer, Call, Failure, Reply
 from llmfan.secret import SealedHeaders, Secret
 
 
@@ -81,11 +81,3 @@ class Observer(Protocol):
 
     def close(self) -> None: ...
 
-
-class Journal(Protocol):
-    """Where results and attempts go, whole lines, in the order they end."""
-
-    def sent(self, note: str) -> int:
-        """Marks a request as in flight before it leaves; gives the slot to hand back."""
-
-    def ended(self, slot: int, attempt: AttemptLine, result: ResultLine | None) -> None: ...

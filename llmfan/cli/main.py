@@ -1,0 +1,47 @@
+"""`llmfan`: the table of contents. Importing this must stay cheap: `--help` answers in a blink."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from llmfan.cli.run import run
+
+app = typer.Typer(
+    name="llmfan",
+    help="Fan a prompt set out over many LLM providers and keys, each under its own limits, and measure what they deliver.",
+    epilog="First look, without any key: llmfan run samples/quickstart.jsonl --simulate",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command(epilog="Example: llmfan run prompts.jsonl -p providers.yaml --limit 100")(run)
+
+
+@app.callback()
+def everything(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False,
+) -> None:
+    if version:
+        from llmfan import __version__
+
+        typer.echo(f"llmfan {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Runs the command line; every mistake of the user's becomes one message and its exit code."""
+    from llmfan.errors import UserError
+
+    try:
+        app()
+    except UserError as error:
+        print(f"llmfan: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # `| head`: the reader has gone; results are in their files
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(0)

@@ -1,0 +1,240 @@
+"""`llmfan run PROMPTS`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from llmfan.inputs.prompts import PromptSet
+    from llmfan.options import RunOptions
+    from llmfan.settings import Fleet
+
+_SETTINGS, _WHICH, _BOUNDS, _INPUT, _GENERAL = "Request settings", "Which prompts, where", "Bounds", "Input", "General"
+
+
+def run(
+    prompts: Annotated[str, typer.Argument(metavar="PROMPTS", help="A JSONL file, or - for stdin.")],
+    out: Annotated[str | None, typer.Option("--out", "-o", metavar="DIR", help="The run's folder; default runs/TIME-NAME.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, or the newest of this prompt set.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="With --resume: send failed prompts again.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the first request for each target, key masked; send nothing.")] = False,
+    simulate: Annotated[bool, typer.Option("--simulate", help="The simulated fleet on loopback instead of the network; needs no key.")] = False,
+    simulate_speed: Annotated[float, typer.Option("--simulate-speed", metavar="X", help="Its clocks run X times faster than real ones.")] = 1.0,
+    mode: Annotated[str, typer.Option("--mode", metavar="spread|providers|models|keys", help="Each prompt once (spread), or to every provider, model or key.", rich_help_panel=_WHICH)] = "spread",
+    only: Annotated[list[str] | None, typer.Option("--only", metavar="NAME", help="Use only this: groq, groq/MODEL, groq#2. Repeatable.", rich_help_panel=_WHICH)] = None,
+    exclude: Annotated[list[str] | None, typer.Option("--exclude", metavar="NAME", help="Leave this out. Repeatable.", rich_help_panel=_WHICH)] = None,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="The first N prompts.", rich_help_panel=_WHICH)] = None,
+    repeat: Annotated[int, typer.Option("--repeat", metavar="N", min=1, help="Each prompt N times.", rich_help_panel=_WHICH)] = 1,
+    shuffle: Annotated[bool, typer.Option("--shuffle", help="In a random order.", rich_help_panel=_WHICH)] = False,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Makes a shuffled order, or a simulated fleet, the same again.", rich_help_panel=_WHICH)] = 0,
+    warmup: Annotated[int, typer.Option("--warmup", metavar="N", min=0, help="Leave the first N requests of each provider out of the figures.", rich_help_panel=_WHICH)] = 0,
+    concurrency: Annotated[int, typer.Option("--concurrency", metavar="N", min=1, help="Requests in flight over all keys.", rich_help_panel=_WHICH)] = 64,
+    system: Annotated[str | None, typer.Option("--system", metavar="TEXT", help="A system prompt for every prompt.", rich_help_panel=_SETTINGS)] = None,
+    max_tokens: Annotated[int | None, typer.Option("--max-tokens", metavar="N", min=1, help="Longest answer.", rich_help_panel=_SETTINGS)] = None,
+    temperature: Annotated[float | None, typer.Option("--temperature", metavar="T", min=0.0, help="Sampling temperature.", rich_help_panel=_SETTINGS)] = None,
+    param: Annotated[list[str] | None, typer.Option("--param", metavar="K=V", help="Any other request field; V is JSON or text. Repeatable.", rich_help_panel=_SETTINGS)] = None,
+    stream: Annotated[bool | None, typer.Option("--stream/--no-stream", help="Streamed answers (the default; TTFT needs them).", rich_help_panel=_SETTINGS)] = None,
+    timeout: Annotated[float | None, typer.Option("--timeout", metavar="S", help="Seconds for one request, first byte to last included; default 60.", rich_help_panel=_SETTINGS)] = None,
+    max_attempts: Annotated[int, typer.Option("--max-attempts", metavar="N", min=1, help="Attempts a prompt may fail; refusals before processing do not count.", rich_help_panel=_BOUNDS)] = 4,
+    max_ambiguous: Annotated[int, typer.Option("--max-ambiguous", metavar="N", min=0, help="How often to send again what was never answered and may have been billed.", rich_help_panel=_BOUNDS)] = 1,
+    max_stall: Annotated[str, typer.Option("--max-stall", metavar="T", help="End with 4 when nothing has ended for so long.", rich_help_panel=_BOUNDS)] = "10m",
+    max_cost: Annotated[float | None, typer.Option("--max-cost", metavar="USD", help="Stop before passing this cost.", rich_help_panel=_BOUNDS)] = None,
+    max_duration: Annotated[str | None, typer.Option("--max-duration", metavar="T", help="Stop after so long: 90s, 10m, 2h.", rich_help_panel=_BOUNDS)] = None,
+    prompt_field: Annotated[str | None, typer.Option("--prompt-field", metavar="NAME", help="The field that holds the prompt; may be a dotted path.", rich_help_panel=_INPUT)] = None,
+    expect_field: Annotated[str | None, typer.Option("--expect-field", metavar="NAME", help="The field that holds the expected answer.", rich_help_panel=_INPUT)] = None,
+    id_field: Annotated[str | None, typer.Option("--id-field", metavar="NAME", help="The field that holds the id.", rich_help_panel=_INPUT)] = None,
+    template: Annotated[str | None, typer.Option("--template", metavar="TEXT|@FILE", help="Makes the prompt; {{name}} takes vars.name or the line's field.", rich_help_panel=_INPUT)] = None,
+    providers: Annotated[str | None, typer.Option("--providers", "-p", metavar="FILE", envvar="LLMFAN_PROVIDERS", help="The providers file; default ./providers.yaml.", rich_help_panel=_GENERAL)] = None,
+    env_file: Annotated[str | None, typer.Option("--env-file", metavar="FILE", help="Variables; default ./.env where there is one.", rich_help_panel=_GENERAL)] = None,
+    json_: Annotated[bool, typer.Option("--json", help="The summary as JSON on stdout, and nothing else there.", rich_help_panel=_GENERAL)] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.", rich_help_panel=_GENERAL)] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say which providers are left out, and why.", rich_help_panel=_GENERAL)] = False,
+) -> None:
+    """Send a prompt set to the fleet and write the results, a live table and a summary."""
+    from llmfan.options import RunOptions
+
+    options = RunOptions(
+        mode=_choice(mode), limit=limit, repeat=repeat, shuffle=shuffle, seed=seed, warmup=warmup,
+        concurrency=concurrency, system=system, max_tokens=max_tokens, temperature=temperature, params=_params(param),
+        stream=stream, timeout=_positive(timeout, "--timeout"), max_attempts=max_attempts, max_ambiguous=max_ambiguous,
+        max_stall=_duration(max_stall, "--max-stall"),
+        max_duration=None if max_duration is None else _duration(max_duration, "--max-duration"),
+        max_cost=_positive(max_cost, "--max-cost"), simulate=simulate,
+        speed=_positive(simulate_speed, "--simulate-speed") or 1.0, retry_failed=retry_failed,
+        prompt_field=prompt_field, expect_field=expect_field, id_field=id_field, template=_template(template),
+    )  # fmt: skip
+    if simulate_speed != 1.0 and not simulate:
+        raise typer.BadParameter("goes with --simulate", param_hint="--simulate-speed")
+    if retry_failed and not resume:
+        raise typer.BadParameter("goes with --resume", param_hint="--retry-failed")
+    raise typer.Exit(
+        _execute(prompts, options, out, resume, dry_run, providers, env_file, only, exclude, json_, quiet, verbose)
+    )
+
+
+def _execute(
+    path: str, options: RunOptions, out: str | None, resume: bool, dry_run: bool, providers: str | None,
+    env_file: str | None, only: list[str] | None, exclude: list[str] | None, json_: bool, quiet: bool, verbose: bool,
+) -> int:  # fmt: skip
+    """Load, check, run, print."""
+    import os
+
+    from llmfan.folders import choose_folder
+    from llmfan.inputs.config import load_fleet
+    from llmfan.inputs.environment import environment
+    from llmfan.session import Session
+
+    env = environment(env_file, os.environ)
+    fleet = load_fleet(
+        _providers_file(providers, options.simulate), env, simulate=options.simulate, only=only or [], exclude=exclude or []
+    )
+    _check_prices(fleet, options)
+    _tell_notes(fleet, verbose, quiet)
+    if dry_run:
+        with _check_set(path, options, None) as prompts:
+            _print_requests(fleet, prompts, options)
+        return 0
+    folder = choose_folder(path, out, resume)
+    source = str(folder / "prompts.jsonl") if path == "-" and resume else path
+    with _check_set(source, options, folder) as prompts:
+        session = Session(fleet, prompts, options, folder, env=env, resume=resume, quiet=quiet, args=sys.argv[1:])
+        outcome = session.execute()
+    if outcome.why and not quiet:
+        print(f"llmfan: stopped: {outcome.why}", file=sys.stderr)
+    if json_:
+        import msgspec
+
+        sys.stdout.write(msgspec.json.encode(outcome.summary).decode() + "\n")
+    else:
+        from llmfan.outputs.tables import print_summary
+
+        print_summary(outcome.summary, str(folder))
+    if outcome.summary["totals"]["unsent"] and not quiet:
+        print(f"{outcome.summary['totals']['unsent']} prompts are left; go on with: {_resume_command(folder)}", file=sys.stderr)
+    return outcome.exit_code
+
+
+def _check_set(path: str, options: RunOptions, folder: Path | None) -> PromptSet:
+    from llmfan.inputs.prompts import ReadOptions, check_prompts
+    from llmfan.outputs.journal import make_private
+
+    reading = ReadOptions(
+        prompt_field=options.prompt_field, expect_field=options.expect_field, id_field=options.id_field,
+        template=options.template, system=options.system,
+    )  # fmt: skip
+    spool = None
+    if path == "-" and folder is not None:
+        make_private(folder)
+        spool = str(folder)
+    return check_prompts(path, reading, shuffle=options.shuffle, spool_dir=spool, stdin=sys.stdin.buffer)
+
+
+def _providers_file(named: str | None, simulate: bool) -> str:
+    from llmfan.errors import UserError
+    from llmfan.inputs.catalogue_files import packaged_providers
+
+    if named is not None:
+        return named
+    if Path("providers.yaml").exists():
+        return "providers.yaml"
+    if simulate:
+        return packaged_providers()
+    raise UserError(
+        "no providers file: there is no ./providers.yaml and none was named with -p; write one with: llmfan init "
+        "(or try without any key: llmfan run PROMPTS --simulate)"
+    )
+
+
+def _check_prices(fleet: Fleet, options: RunOptions) -> None:
+    from llmfan.errors import UserError
+
+    if options.max_cost is None:
+        return
+    unknown = [f"{p.name}/{m.name}" for p in fleet.providers if p.paid for m in p.models if m.price is None]
+    if unknown:
+        raise UserError(
+            f"--max-cost needs a price for every paid model; none is known for {', '.join(unknown)} "
+            "(add price: {input: …, output: …} in USD per million tokens)"
+        )
+
+
+def _tell_notes(fleet: Fleet, verbose: bool, quiet: bool) -> None:
+    if quiet or not fleet.notes:
+        return
+    if verbose or len(fleet.notes) <= 3:
+        for note in fleet.notes:
+            print(note, file=sys.stderr)
+    else:
+        names = ", ".join(note.partition(":")[0] for note in fleet.notes)
+        print(f"left out or worth a look ({len(fleet.notes)}): {names} (-v says why)", file=sys.stderr)
+
+
+def _print_requests(fleet: Fleet, prompts: PromptSet, options: RunOptions) -> None:
+    """`--dry-run`: what would be sent first to each target, key masked."""
+    from llmfan.preview import first_requests
+
+    for text in first_requests(fleet, prompts, options):
+        sys.stdout.write(text + "\n")
+
+
+def _resume_command(folder: Path) -> str:
+    import shlex
+
+    words = [w for w in sys.argv[1:] if w != "--resume"]
+    keep = [w for i, w in enumerate(words) if w not in ("-o", "--out") and (i == 0 or words[i - 1] not in ("-o", "--out"))]
+    keep = [w for w in keep if not w.startswith("--out=")]
+    return shlex.join(["llmfan", *keep, "--out", str(folder), "--resume"])
+
+
+def _choice(mode: str) -> Any:
+    from llmfan.errors import near
+
+    known = ("spread", "providers", "models", "keys")
+    if mode not in known:
+        raise typer.BadParameter(f"expected one of {', '.join(known)}, got {mode!r}{near(mode, known)}", param_hint="--mode")
+    return mode
+
+
+def _duration(text: str, name: str) -> float:
+    from llmfan.units import seconds
+
+    value = seconds(text)
+    if value is None or value <= 0:
+        raise typer.BadParameter(f"expected a time such as 90s, 10m or 2h, got {text!r}", param_hint=name)
+    return value
+
+
+def _positive(value: float | None, name: str) -> float | None:
+    if value is not None and not 0 < value < float("inf"):
+        raise typer.BadParameter(f"expected a positive number, got {value:g}", param_hint=name)
+    return value
+
+
+def _params(pairs: list[str] | None) -> dict[str, Any]:
+    import json
+
+    params: dict[str, Any] = {}
+    for pair in pairs or []:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"expected NAME=VALUE, got {pair!r}", param_hint="--param")
+        try:
+            params[name] = json.loads(value)
+        except ValueError:
+            params[name] = value
+    return params
+
+
+def _template(text: str | None) -> str | None:
+    from llmfan.errors import UserError
+
+    if text is None or not text.startswith("@"):
+        return text
+    try:
+        return Path(text[1:]).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{text[1:]}: cannot be read as a template: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None

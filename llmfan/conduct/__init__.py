@@ -1,0 +1,1 @@
+"""Doing what was decided: send, read, settle; stop and drain. No policy here, and no `if` about a provider."""

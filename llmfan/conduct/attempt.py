@@ -1,0 +1,102 @@
+"""One request from claim to settlement: send, read, settle, write it down. It decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from llmfan.conduct.scribe import Scribe
+from llmfan.conduct.speaker import Speaker
+from llmfan.ports import Clock, Transport
+from llmfan.records import Answer, Failure, Reply, Usage
+from llmfan.scheduling.dispatcher import Claim, Dispatcher
+from llmfan.scheduling.estimate import CHARS_PER_TOKEN
+from llmfan.scheduling.jobs import Job
+
+_CANCELLED = Failure(kind="cancelled", scope="request", message="the run was stopped", ambiguous=True)
+
+
+class Attempts:
+    """Carries claims out. `warmup`: how many first requests of each provider stay out of the statistics."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        speakers: Mapping[int, Speaker],
+        transport: Transport,
+        scribe: Scribe,
+        clock: Clock,
+        warmup: int = 0,
+    ):
+        self._dispatcher, self._speakers, self._transport = dispatcher, speakers, transport
+        self._scribe, self._clock, self._warmup = scribe, clock, warmup
+        self._sent_by: dict[str, int] = {}
+
+    async def carry_out(self, claim: Claim) -> None:
+        job, lane = claim.job, claim.lane
+        speaker = self._speakers[lane.number]
+        self._count(claim)
+        body = speaker.dialect.body(speaker.call(job))
+        stream = speaker.dialect.stream() if speaker.stream else None
+        sent = self._clock()
+        slot = self._scribe.note(claim, sent)
+        try:
+            reply = await self._transport.send(speaker.endpoint, body, stream)
+        except asyncio.CancelledError:
+            now = self._clock()
+            self._dispatcher.release(claim, now)
+            self._scribe.failed(claim, slot, Reply(sent=sent, ended=now), _CANCELLED, ended=False)
+            raise
+        outcome = speaker.understand(reply, stream)
+        if isinstance(outcome, Answer):
+            self._settle_answer(claim, slot, reply, outcome)
+        else:
+            self._settle_failure(claim, slot, reply, outcome)
+
+    def _count(self, claim: Claim) -> None:
+        claim.job.sent += 1
+        if self._warmup:
+            provider = claim.lane.target.provider
+            before = self._sent_by.get(provider, 0)
+            self._sent_by[provider] = before + 1
+            claim.job.warmup = before < self._warmup
+
+    def _settle_answer(self, claim: Claim, slot: int, reply: Reply, answer: Answer) -> None:
+        job, dispatcher = claim.job, self._dispatcher
+        usage = answer.usage or self._estimate(claim, answer)
+        spent = dispatcher.settle_answer(claim, usage, reply.ended)
+        _keep(job, reply, answer, usage, spent)
+        last = job.turn > len(job.prompt.turns)
+        self._scribe.answered(claim, slot, reply, answer, usage, last)
+        if not last:
+            job.pinned = claim.lane.target.name
+            dispatcher.go_on(job)
+
+    def _settle_failure(self, claim: Claim, slot: int, reply: Reply, failure: Failure) -> None:
+        claim.job.retry += reply.ended - reply.sent
+        ended = self._dispatcher.settle_failure(claim, failure, reply.ended)
+        self._scribe.failed(claim, slot, reply, failure, ended)
+
+    def _estimate(self, claim: Claim, answer: Answer) -> Usage:
+        tokens_in = self._dispatcher.estimator.input_tokens(claim.lane.target.name, claim.job.size())
+        chars = len(answer.text) + len(answer.reasoning or "")
+        return Usage(round(tokens_in), max(1, round(chars / CHARS_PER_TOKEN)) if chars else 0, "estimated")
+
+
+def _keep(job: Job, reply: Reply, answer: Answer, usage: Usage, spent: float | None) -> None:
+    """Adds an answer to what a job has so far: TTFT is the first turn's, latency the sum."""
+    if not job.answers:
+        job.ttft = None if answer.first is None else answer.first - reply.sent
+        job.ttfo = None if answer.first_output is None else answer.first_output - reply.sent
+        job.usage_source = usage.source
+    job.answers.append(answer.text)
+    if answer.reasoning:
+        job.reasoning.append(answer.reasoning)
+    job.finish_reason, job.tool_calls = answer.finish_reason, answer.tool_calls
+    job.latency += reply.ended - reply.sent
+    job.input_tokens += usage.input_tokens
+    job.output_tokens += usage.output_tokens
+    if usage.source != "server":
+        job.usage_source = usage.source
+    if spent is not None:
+        job.cost = (job.cost or 0.0) + spent

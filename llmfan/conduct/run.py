@@ -1,0 +1,244 @@
+"""A run: pump the dispatcher whenever something changed, keep one pacer a limit group, stop and drain.
+
+`pump` is synchronous: it asks for claims and starts a task for each. Everything that changes the scheduler's state
+(a settlement, a permit, a timer) ends with a pump.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from llmfan.conduct.attempt import Attempts
+from llmfan.conduct.scribe import Scribe
+from llmfan.measures.sketch import Sketch
+from llmfan.pacing.departures import Departures
+from llmfan.ports import Clock, Observer
+from llmfan.scheduling.dispatcher import Claim, Dispatcher
+from llmfan.scheduling.lanes import Group, Lane, Standing
+
+Ending = Literal["done", "interrupted", "bound", "nothing_left", "storage"]
+#: A spent quota that comes back sooner than this is waited for; else the run ends and says when it does.
+SHORT_RESET_S = 60.0
+TICK_S, LAG_S = 0.25, 0.1
+
+
+class Bounds(Struct, frozen=True, kw_only=True):
+    """When to stop before the end. Seconds."""
+
+    max_duration: float | None = None
+    max_stall: float = 600.0
+    grace: float = 30.0
+
+
+class Run:
+    """`go` runs until every job has ended or something ends the run; `why` then says what, in plain words."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        attempts: Attempts,
+        scribe: Scribe,
+        observer: Observer,
+        clock: Clock,
+        bounds: Bounds,
+        *,
+        audit: bool = True,
+        describe_wait: Callable[[float], str] = lambda until: "",
+    ):
+        self.dispatcher, self.attempts, self.scribe, self.observer = dispatcher, attempts, scribe, observer
+        self.ending: Ending = "done"
+        self.why = ""
+        self.signal = 0
+        self.lag = Sketch()
+        self._clock, self._bounds, self._audit, self._describe_wait = clock, bounds, audit, describe_wait
+        self._tasks: asyncio.TaskGroup | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._finished = asyncio.Event()
+        self._used: dict[Group, asyncio.Event] = {}
+        self._chores: list[asyncio.Task[None]] = []
+        self._last_end = clock()
+        self._flying: set[asyncio.Task[None]] = set()
+
+    async def go(self) -> Ending:
+        started = self._clock()
+        self._last_end = started
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            self._start_pacers()
+            self._chores.append(tasks.create_task(self._watch(started)))
+            if self._audit:
+                self._chores.append(tasks.create_task(self.scribe.journal.keep_synced()))
+                self._chores.append(tasks.create_task(self._measure_lag()))
+            self.pump()
+            await self._finished.wait()
+            for chore in self._chores:
+                chore.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        return self.ending
+
+    def stop(self, ending: Ending, why: str) -> None:
+        """Sends nothing more; those in flight may finish, for `grace` seconds at most."""
+        if self.dispatcher.stopped:
+            return
+        self.ending, self.why = ending, why
+        self.dispatcher.stopped = True
+        asyncio.get_running_loop().call_later(self._bounds.grace, self.leave_at_once)
+        self.pump()
+
+    def leave_at_once(self) -> None:
+        """Cancels what is in flight; each is written down as cancelled, and may have been billed."""
+        for task in list(self._flying):
+            task.cancel()
+
+    def interrupted(self, number: int) -> None:
+        """A signal: the first drains, the second leaves at once."""
+        if self.signal or self.dispatcher.stopped:
+            self.signal = self.signal or number
+            self.leave_at_once()
+            return
+        self.signal = number
+        self.observer.say("stopping: waiting for the requests in flight (press Ctrl-C again to leave at once)")
+        self.stop("interrupted", "interrupted")
+
+    def pump(self) -> None:
+        """Starts all that can be started now, and looks whether the run is over."""
+        if self._finished.is_set() or self._tasks is None:
+            return
+        now = self._clock()
+        claims = self.dispatcher.match(now)
+        for claim in claims:
+            task = self._tasks.create_task(self._carry(claim))
+            self._flying.add(task)
+            used = self._used.get(claim.lane.group)
+            if used is not None:
+                used.set()
+        for job, failure in self.dispatcher.ended:
+            self.scribe.never_served(job, failure)
+            self._last_end = now
+        self.dispatcher.ended.clear()
+        if self.scribe.journal.broken is not None:
+            error = self.scribe.journal.broken
+            self.stop("storage", f"the run's folder cannot be written: {error.strerror or error}")
+        if not self.dispatcher.in_flight and not claims:
+            self._look_whether_over(now)
+        self._arm(now)
+
+    async def _carry(self, claim: Claim) -> None:
+        task = asyncio.current_task()
+        try:
+            await self.attempts.carry_out(claim)
+        except asyncio.CancelledError:
+            pass  # leave_at_once; the attempt is written down
+        finally:
+            if task is not None:
+                self._flying.discard(task)
+        self._last_end = self._clock()
+        if claim.lane.group.paced and claim.lane.group not in self._used:
+            self._start_pacer(claim.lane.group)
+        self.pump()
+
+    def _look_whether_over(self, now: float) -> None:
+        """Nothing is in flight and nothing could be claimed: done, stopped, out of keys, or waiting for a moment."""
+        dispatcher = self.dispatcher
+        if dispatcher.waiting.empty or dispatcher.stopped:
+            if dispatcher.waiting.empty:
+                self.ending = "done" if self.ending != "storage" else self.ending
+            self._finished.set()
+            return
+        if dispatcher.changed:
+            asyncio.get_running_loop().call_soon(self.pump)
+            return
+        if dispatcher.purse.refused:
+            self._end_now("bound", f"--max-cost {dispatcher.purse.limit:g} USD would be passed")
+            return
+        alive = [lane for lane in dispatcher.lanes if not lane.out]
+        if not alive:
+            self._end_now("nothing_left", "no usable key is left: " + _reasons(dispatcher.lanes))
+            return
+        wanted = [lane for lane in alive if lane.standing is not Standing.IDLE] or alive
+        soonest = min(self._comes_back(lane, now) for lane in wanted)
+        if math.isinf(soonest):
+            self._end_now("nothing_left", "no key can serve what is left")
+        elif soonest - now > SHORT_RESET_S and all(self._spent(lane, now) for lane in wanted):
+            self._end_now("nothing_left", f"every quota is spent; the first comes back {self._describe_wait(soonest)}")
+
+    def _comes_back(self, lane: Lane, now: float) -> float:
+        """When a lane may be ready; `now` for one that only waits for its pacer."""
+        if lane.standing is Standing.TIMED:
+            return max(now, lane.wakes)
+        return math.inf if lane.standing in (Standing.IDLE, Standing.OUT) else now
+
+    def _spent(self, lane: Lane, now: float) -> bool:
+        return lane.standing is Standing.TIMED and (
+            (lane.resting(now) and lane.rest_kind == "exhausted") or lane.wakes - now > SHORT_RESET_S
+        )
+
+    def _end_now(self, ending: Ending, why: str) -> None:
+        self.ending, self.why = ending, why
+        self.dispatcher.stopped = True
+        self._finished.set()
+
+    def _arm(self, now: float) -> None:
+        """One timer for the whole fleet: the next moment at which some lane may be ready."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        at = self.dispatcher.next_wake()
+        if not math.isinf(at) and not self._finished.is_set():
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, at - now) + 0.0005, self.pump)
+
+    def _start_pacers(self) -> None:
+        for group in self.dispatcher.groups:
+            if group.paced:
+                self._start_pacer(group)
+
+    def _start_pacer(self, group: Group) -> None:
+        self._used[group] = asyncio.Event()
+        assert self._tasks is not None
+        self._chores.append(self._tasks.create_task(self._pace(group, self._used[group])))
+
+    async def _pace(self, group: Group, used: asyncio.Event) -> None:
+        """The one acquirer of a limit group: a permit at a time, held until somebody leaves with it."""
+        departures: Departures | None = None
+        while (spec := group.pace.spec()) is not None:
+            if departures is None:
+                departures = Departures(*spec)
+            departures.retune(*spec)
+            await departures.leave()
+            used.clear()
+            self.dispatcher.grant(group)
+            self.pump()
+            if group.permit:
+                await used.wait()
+
+    async def _watch(self, started: float) -> None:
+        """Ticks the screen, and ends a run that passes a bound."""
+        bounds = self._bounds
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = self._clock()
+            self.observer.tick(now)
+            if bounds.max_duration is not None and now - started >= bounds.max_duration:
+                self.stop("bound", f"--max-duration {bounds.max_duration:g} s is reached")
+            elif now - self._last_end >= bounds.max_stall and not self._known_wait(now):
+                self.stop("bound", f"no job has ended for {bounds.max_stall:g} s (--max-stall)")
+
+    def _known_wait(self, now: float) -> bool:
+        return any(lane.resting(now) and lane.rest_known and not lane.out for lane in self.dispatcher.lanes)
+
+    async def _measure_lag(self) -> None:
+        while True:
+            before = self._clock()
+            await asyncio.sleep(LAG_S)
+            self.lag.add(max(0.0, self._clock() - before - LAG_S))
+
+
+def _reasons(lanes: Sequence[Lane]) -> str:
+    said = dict.fromkeys(f"{lane.target.key}: {lane.out}" for lane in lanes)
+    return "; ".join(list(said)[:5]) + (f"; and {len(said) - 5} more" if len(said) > 5 else "")

@@ -1,0 +1,133 @@
+"""Turns what happened into the journal's lines, and counts it: one line an attempt, one a finished job."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+
+from llmfan.measures.accumulate import Accumulator
+from llmfan.outputs.journal import InFlightNote, RunJournal
+from llmfan.records import Answer, AttemptLine, ErrorInfo, Failure, Reply, ResultLine, ResultUsage, Usage
+from llmfan.scheduling.dispatcher import Claim
+from llmfan.scheduling.jobs import Job
+from llmfan.scheduling.lanes import Lane
+
+
+class Scribe:
+    """Writes attempts and results. `start` is the run's beginning on its clock; `offset` the seconds run before."""
+
+    def __init__(
+        self,
+        journal: RunJournal,
+        accumulator: Accumulator,
+        *,
+        start: float,
+        started_at: dt.datetime,
+        offset: float = 0.0,
+        simulated: bool = False,
+        redact: Callable[[str], str] = lambda text: text,
+    ):
+        self.journal, self.accumulator = journal, accumulator
+        self.start, self.offset, self.simulated = start, offset, simulated
+        self._wall = started_at.timestamp()
+        self._redact = redact
+
+    def note(self, claim: Claim, sent: float) -> int:
+        """Marks a request as in flight."""
+        job, target = claim.job, claim.lane.target
+        return self.journal.sent(
+            InFlightNote(
+                id=job.prompt.id, repeat=job.repeat, attempt=job.sent, turn=job.turn, provider=target.provider,
+                model=target.model, key=target.key, started_at=self._stamp(sent), sent_s=self._since_start(sent),
+            )
+        )  # fmt: skip
+
+    def answered(self, claim: Claim, slot: int, reply: Reply, answer: Answer, usage: Usage, last: bool) -> None:
+        """An attempt that succeeded; with `last`, the job's result as well."""
+        line = self._attempt(claim, reply, "ok", "yes")
+        line.ttft_s = _between(reply.sent, answer.first)
+        line.ttfo_s = _between(reply.sent, answer.first_output)
+        line.input_tokens, line.output_tokens, line.usage_source = usage.input_tokens, usage.output_tokens, usage.source
+        line.itl_ms = _gaps(answer)
+        self._put(slot, line, self._result(claim.job, claim.lane, reply.ended) if last else None)
+
+    def failed(self, claim: Claim, slot: int, reply: Reply, failure: Failure, ended: bool) -> None:
+        billed = "unknown" if failure.ambiguous else "no"
+        line = self._attempt(claim, reply, failure.kind, billed)
+        line.http_status = failure.http_status or line.http_status
+        line.retry_after_s = None if failure.wait is None else round(failure.wait, 3)
+        line.ambiguous = failure.ambiguous
+        self._put(slot, line, self.failure_result(claim.job, claim.lane, failure) if ended else None)
+
+    def never_served(self, job: Job, failure: Failure) -> None:
+        """A job that ended without a last attempt: no lane could take it."""
+        result = self.failure_result(job, None, failure)
+        self.journal.result(result)
+        self.accumulator.result(result)
+
+    def failure_result(self, job: Job, lane: Lane | None, failure: Failure) -> ResultLine:
+        line = self._result(job, lane, None)
+        line.status = "failed"
+        line.error = ErrorInfo(failure.kind, self._redact(failure.message), failure.http_status)
+        return line
+
+    def _put(self, slot: int, attempt: AttemptLine, result: ResultLine | None) -> None:
+        self.journal.ended(slot, attempt, result)
+        self.accumulator.attempt(attempt)
+        if result is not None:
+            self.accumulator.result(result)
+
+    def _attempt(self, claim: Claim, reply: Reply, outcome: str, billed: str) -> AttemptLine:
+        job, target = claim.job, claim.lane.target
+        return AttemptLine(
+            id=job.prompt.id, attempt=job.sent, provider=target.provider, model=target.model, key=target.key,
+            started_at=self._stamp(reply.sent), ttft_s=None, latency_s=round(reply.ended - reply.sent, 6),
+            http_status=reply.status or None, outcome=outcome, billed=billed, retry_after_s=None, input_tokens=None,
+            output_tokens=None, usage_source=None, ttfo_s=None, sent_s=self._since_start(reply.sent),
+            repeat=job.repeat, turn=job.turn, itl_ms=[], warmup=job.warmup, simulated=self.simulated,
+        )  # fmt: skip
+
+    def _result(self, job: Job, lane: Lane | None, ended: float | None) -> ResultLine:
+        prompt, ok = job.prompt, ended is not None
+        total = None if ended is None else ended - self.start
+        wait = None if total is None else max(0.0, total - job.retry - job.latency)
+        only_provider, _, only_model = job.only.partition("/")
+        usage = ResultUsage(job.input_tokens, job.output_tokens, job.usage_source) if ok else None
+        return ResultLine(
+            id=prompt.id, index=prompt.index, repeat=job.repeat, status="ok",
+            provider=lane.target.provider if lane else only_provider.partition("#")[0] or None,
+            model=lane.target.model if lane else only_model or None,
+            key=lane.target.key if lane else (job.only if "#" in job.only else None),
+            text=job.answers[-1] if ok else None,
+            reasoning="\n".join(job.reasoning) or None if ok else None,
+            finish_reason=job.finish_reason if ok else None, usage=usage, cost_usd=job.cost,
+            wait_s=_round(wait), retry_s=round(job.retry, 6), ttft_s=_round(job.ttft) if ok else None,
+            ttfo_s=_round(job.ttfo) if ok else None, latency_s=round(job.latency, 6) if ok else None,
+            total_s=_round(total), attempts=job.sent, error=None, expect=prompt.expect, score=None,
+            metadata=prompt.metadata, simulated=self.simulated, turns=job.answers if prompt.turns and ok else None,
+            tool_calls=job.tool_calls if ok else None, warmup=job.warmup,
+        )  # fmt: skip
+
+    def _since_start(self, moment: float) -> float:
+        return round(self.offset + moment - self.start, 6)
+
+    def _stamp(self, moment: float) -> str:
+        wall = dt.datetime.fromtimestamp(self._wall + moment - self.start, dt.UTC)
+        return wall.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _gaps(answer: Answer) -> list[tuple[float, int]]:
+    """Gaps in milliseconds at three significant digits, each with how often it occurred."""
+    counts: dict[float, int] = {}
+    for gap, count in answer.gaps:
+        ms = float(f"{gap * 1000.0:.3g}") if gap else 0.0
+        counts[ms] = counts.get(ms, 0) + count
+    return list(counts.items())
+
+
+def _between(start: float, moment: float | None) -> float | None:
+    return None if moment is None else round(moment - start, 6)
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)

@@ -1,0 +1,59 @@
+"""What is needed to speak to one target: its dialect, its address, its request settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from llmfan.ports import Dialect, Endpoint
+from llmfan.records import Answer, Call, Failure, Reply
+from llmfan.scheduling.jobs import Job
+
+Classify = Callable[[int, Mapping[str, str], bytes], Failure]
+FromFault = Callable[[str, str, str], Failure]
+
+
+class Speaker(Struct, frozen=True, kw_only=True):
+    """Request settings, strongest first: the command line's (`forced_*`), the prompt's, the file's."""
+
+    dialect: Dialect
+    endpoint: Endpoint
+    classify: Classify
+    from_fault: FromFault
+    model: str
+    max_tokens: int
+    temperature: float | None
+    params: dict[str, Any]
+    stream: bool
+    forced_max_tokens: int | None = None
+    forced_temperature: float | None = None
+    forced_params: dict[str, Any] = {}
+
+    def max_tokens_for(self, job: Job) -> int:
+        return self.forced_max_tokens or job.prompt.max_tokens or self.max_tokens
+
+    def call(self, job: Job) -> Call:
+        prompt = job.prompt
+        temperature = self.forced_temperature
+        if temperature is None:
+            temperature = prompt.temperature if prompt.temperature is not None else self.temperature
+        params = self.params
+        if prompt.params or self.forced_params:
+            params = {**params, **prompt.params, **self.forced_params}
+        return Call(
+            model=self.model, messages=job.messages(), max_tokens=self.max_tokens_for(job), temperature=temperature,
+            params=params, stream=self.stream,
+        )  # fmt: skip
+
+    def understand(self, reply: Reply, stream: Any) -> Answer | Failure:
+        """What a reply means. The order matters: a broken connection, then a refusal, then the answer itself."""
+        if reply.fault:
+            return self.from_fault(reply.fault, reply.phase, reply.detail)
+        if reply.status != 200:
+            return self.classify(reply.status, reply.headers, reply.body)
+        if reply.streamed:
+            answer: Answer | Failure = stream.finish()
+            return answer
+        return self.dialect.whole(reply.body, reply.headers)

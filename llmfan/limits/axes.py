@@ -1,0 +1,76 @@
+"""From the limits of a fleet to the counters of each target: whose counter a limit is, and when its day begins."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from zoneinfo import ZoneInfo
+
+from llmfan.limits.window import Calendar, InFlight, Meter, WindowLog, guard
+from llmfan.settings import AXES, KeySettings, LimitSet, Provider
+from llmfan.units import DAY
+
+#: What a request costs, by position: requests, tokens, input tokens, output tokens, neurons, USD.
+UNITS = {"requests": 0, "tokens": 1, "input_tokens": 2, "output_tokens": 3, "neurons": 4, "usd": 5, "in_flight": 0}
+Cost = tuple[float, float, float, float, float, float]
+PLAIN: Cost = (1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+class MeterShop:
+    """Hands out counters; asks for the same limit of the same owner get the same counter.
+
+    `wall` turns a moment of the run's clock into UTC; `speed` makes every window that much shorter (`--simulate-speed`).
+    """
+
+    def __init__(self, wall: Callable[[float], dt.datetime], speed: float = 1.0):
+        self._wall, self._speed = wall, speed
+        self._made: dict[tuple[str, str, float], Meter] = {}
+
+    def meters(self, provider: Provider, key: KeySettings, model: str) -> list[Meter]:
+        limits = provider.limits[key.label, model]
+        return [self._meter(axis, limits, provider, key, model) for axis in limits.axes]
+
+    def _meter(self, axis: str, limits: LimitSet, provider: Provider, key: KeySettings, model: str) -> Meter:
+        owner = owner_of(axis, limits, provider.name, key, model)
+        ident = (owner, axis, limits.axes[axis])
+        if ident not in self._made:
+            self._made[ident] = self._make(axis, limits, owner)
+        return self._made[ident]
+
+    def _make(self, axis: str, limits: LimitSet, owner: str) -> Meter:
+        unit_name, period = AXES[axis]
+        unit, figure = UNITS[unit_name], limits.axes[axis]
+        if axis == "concurrency":
+            return InFlight(owner, figure)
+        if period >= DAY and limits.reset != "rolling":
+            month = period > DAY
+            return Calendar(axis, unit, owner, figure, self._next_reset(limits.reset, month))
+        window = period / self._speed
+        return WindowLog(axis, unit, owner, figure, window, guard(window, self._speed))
+
+    def _next_reset(self, zone: str, month: bool) -> Callable[[float], float]:
+        def at(now: float) -> float:
+            wall = self._wall(now)
+            return now + (next_boundary(wall, zone, month) - wall).total_seconds() / self._speed
+
+        return at
+
+
+def owner_of(axis: str, limits: LimitSet, provider: str, key: KeySettings, model: str) -> str:
+    """Whose counter it is. A figure a key was given is that key's own; one a model was given counts that model only."""
+    origin = limits.origin.get(axis, "provider")
+    shared = limits.shared == "account" and origin != "key"
+    holder = f"{provider}@{key.account}" if shared else key.label
+    return f"{holder}/{model}" if limits.per_model or origin == "model" else holder
+
+
+def next_boundary(now: dt.datetime, zone: str, month: bool = False) -> dt.datetime:
+    """The next midnight (or first of a month) of a zone, as UTC. Daylight saving included: days of 23 and 25 hours."""
+    tz = dt.UTC if zone == "utc" else ZoneInfo(zone)
+    local = now.astimezone(tz)
+    day = local.date()
+    if month:
+        day = (day.replace(day=1) + dt.timedelta(days=32)).replace(day=1)
+    else:
+        day += dt.timedelta(days=1)
+    return dt.datetime.combine(day, dt.time(), tzinfo=tz).astimezone(dt.UTC)

@@ -1,0 +1,158 @@
+"""Counters that say when the next request may leave, and what it then takes.
+
+A job passes every counter that applies to it in one step, or none: `ready` is asked of all, then `take` is called on
+all, without an await between. `ready` gives a moment, `SETTLE` (wait until something in flight ends) or `NEVER`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from llmfan.units import DAY
+
+NEVER = math.inf
+SETTLE = -math.inf
+#: Arrival jitter allowed for: half a second, or this share of a short window.
+JITTER_S, JITTER_SHARE = 0.5, 0.04
+
+
+def guard(period: float, speed: float = 1.0) -> float:
+    """Seconds by which a window is widened: a request may arrive that much later than it left."""
+    return min(JITTER_S / speed, JITTER_SHARE * period)
+
+
+class Entry:
+    """What one request holds of one counter."""
+
+    __slots__ = ("amount", "at")
+
+    def __init__(self, at: float, amount: float):
+        self.at, self.amount = at, amount
+
+
+class Meter(Protocol):
+    """One limit of one owner (a key, an account, a model of either)."""
+
+    axis: str
+    unit: int
+    limit: float
+    owner: str
+
+    def ready(self, now: float, amount: float) -> float: ...
+
+    def take(self, now: float, amount: float) -> Entry: ...
+
+    def settle(self, entry: Entry, amount: float) -> None: ...
+
+    def used(self, now: float) -> float: ...
+
+
+class WindowLog:
+    """At most `limit` in any window of `period` seconds, whatever the server's kind (sliding, fixed, refill of capacity
+    `limit`): the (n+limit)-th send leaves no sooner than `period + guard` after the n-th.
+    """
+
+    def __init__(self, axis: str, unit: int, owner: str, limit: float, period: float, margin: float):
+        self.axis, self.unit, self.owner, self.limit, self.period = axis, unit, owner, limit, period
+        self.span = period + margin
+        self._log: deque[Entry] = deque()
+        self._total = 0.0
+
+    def ready(self, now: float, amount: float) -> float:
+        if amount > self.limit + 1e-9:
+            return NEVER
+        self._expire(now)
+        excess = self._total + amount - self.limit
+        if excess <= 1e-9:
+            return now
+        for entry in self._log:
+            excess -= entry.amount
+            if excess <= 1e-9:
+                return entry.at + self.span
+        return now + self.span
+
+    def take(self, now: float, amount: float) -> Entry:
+        entry = Entry(now, amount)
+        self._log.append(entry)
+        self._total += amount
+        return entry
+
+    def settle(self, entry: Entry, amount: float) -> None:
+        # An entry that has left the log weighs nothing any more; `_expire` marks it so.
+        if entry.at > -math.inf:
+            self._total += amount - entry.amount
+            entry.amount = amount
+
+    def used(self, now: float) -> float:
+        self._expire(now)
+        return self._total
+
+    def _expire(self, now: float) -> None:
+        log, edge = self._log, now - self.span
+        while log and log[0].at <= edge:
+            entry = log.popleft()
+            self._total -= entry.amount
+            entry.at = -math.inf
+        if not log:
+            self._total = 0.0
+
+
+class Calendar:
+    """At most `limit` until the next reset (a day or a month that begins at a place's midnight)."""
+
+    def __init__(self, axis: str, unit: int, owner: str, limit: float, next_reset: Callable[[float], float]):
+        self.axis, self.unit, self.owner, self.limit = axis, unit, owner, limit
+        self.period = DAY
+        self._next_reset = next_reset
+        self._resets_at = -math.inf
+        self._used = 0.0
+
+    def ready(self, now: float, amount: float) -> float:
+        if amount > self.limit + 1e-9:
+            return NEVER
+        self._roll(now)
+        return now if self._used + amount <= self.limit + 1e-9 else self._resets_at
+
+    def take(self, now: float, amount: float) -> Entry:
+        self._roll(now)
+        self._used += amount
+        return Entry(self._resets_at, amount)
+
+    def settle(self, entry: Entry, amount: float) -> None:
+        if entry.at == self._resets_at:  # else its day is over
+            self._used += amount - entry.amount
+            entry.amount = amount
+
+    def used(self, now: float) -> float:
+        self._roll(now)
+        return self._used
+
+    def _roll(self, now: float) -> None:
+        if now >= self._resets_at:
+            self._used, self._resets_at = 0.0, self._next_reset(now)
+
+
+class InFlight:
+    """At most `limit` at once."""
+
+    axis, unit, period = "concurrency", 0, 0.0
+
+    def __init__(self, owner: str, limit: float):
+        self.owner, self.limit = owner, limit
+        self._now = 0.0
+
+    def ready(self, now: float, amount: float) -> float:
+        return now if self._now + 1 <= self.limit else SETTLE
+
+    def take(self, now: float, amount: float) -> Entry:
+        self._now += 1
+        return Entry(now, 1.0)
+
+    def settle(self, entry: Entry, amount: float) -> None:
+        self._now -= 1
+
+    def used(self, now: float) -> float:
+        return self._now

@@ -1,0 +1,149 @@
+"""A run's folder read again: what is done, what was in flight when it was cut off, and the figures so far."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct, field
+
+from llmfan.errors import UserError
+from llmfan.inputs.digests import Digests
+from llmfan.measures.accumulate import Accumulator
+from llmfan.outputs.journal import ATTEMPTS, RESULTS, InFlightNote, left_in_flight, read_lines, repair
+from llmfan.records import AttemptLine, ResultLine
+
+RETRYING = "retrying.jsonl"
+T = TypeVar("T")
+_RESULT, _ATTEMPT = msgspec.json.Decoder(ResultLine), msgspec.json.Decoder(AttemptLine)
+
+
+class Past(Struct, kw_only=True):
+    """What an earlier session left. `tries`: requests sent so far for jobs that have no result."""
+
+    done: Digests
+    finished: int = 0
+    failed: int = 0
+    offset: float = 0.0
+    tries: dict[tuple[str, int, str], int] = field(default_factory=dict)
+    in_flight: list[InFlightNote] = field(default_factory=list)
+    torn: bool = False
+
+
+def job_mark(id_: str, repeat: int, scope: str) -> bytes:
+    """What identifies a job: its prompt, which repeat, and the provider, model or key it is tied to."""
+    return f"{id_}\x00{repeat}\x00{scope}".encode("utf-8", "surrogatepass")
+
+
+def scope_of(mode: str, provider: str | None, model: str | None, key: str | None) -> str:
+    match mode:
+        case "providers":
+            return provider or ""
+        case "models":
+            return f"{provider}/{model}"
+        case "keys":
+            return key or ""
+    return ""
+
+
+def replay(folder: Path, mode: str, accumulator: Accumulator, *, retry_failed: bool = False) -> Past:
+    """Repairs torn ends, counts what is there, and finds what was in flight. Call it with the folder locked."""
+    past = Past(done=Digests(), torn=repair(folder / RESULTS) | repair(folder / ATTEMPTS))
+    _restore_failed(folder, mode)
+    if retry_failed:
+        _set_failed_aside(folder)
+    for line in _decode(folder / RESULTS, _RESULT.decode):
+        past.done.add(job_mark(line.id, line.repeat, scope_of(mode, line.provider, line.model, line.key)))
+        past.finished += 1
+        past.failed += line.status == "failed"
+        accumulator.result(line)
+    past.done.freeze()
+    seen: set[tuple[str, int, int]] = set()
+    notes = left_in_flight(folder)
+    wanted = {(n.id, n.repeat, n.attempt) for n in notes}
+    for attempt in _decode(folder / ATTEMPTS, _ATTEMPT.decode):
+        accumulator.attempt(attempt)
+        past.offset = max(past.offset, attempt.sent_s + attempt.latency_s)
+        scope = scope_of(mode, attempt.provider, attempt.model, attempt.key)
+        if job_mark(attempt.id, attempt.repeat, scope) not in past.done:
+            ident = (attempt.id, attempt.repeat, scope)
+            past.tries[ident] = max(past.tries.get(ident, 0), attempt.attempt)
+        if (attempt.id, attempt.repeat, attempt.attempt) in wanted:
+            seen.add((attempt.id, attempt.repeat, attempt.attempt))
+    for note in notes:
+        scope = scope_of(mode, note.provider, note.model, note.key)
+        if (note.id, note.repeat, note.attempt) in seen:
+            continue
+        if job_mark(note.id, note.repeat, scope) in past.done:
+            continue
+        past.in_flight.append(note)
+        past.tries[note.id, note.repeat, scope] = note.attempt
+        past.offset = max(past.offset, note.sent_s)
+    return past
+
+
+def lost(note: InFlightNote, simulated: bool) -> AttemptLine:
+    """The line of a request that left and never came back: it may have been billed."""
+    return AttemptLine(
+        id=note.id, attempt=note.attempt, provider=note.provider, model=note.model, key=note.key,
+        started_at=note.started_at, ttft_s=None, latency_s=0.0, http_status=None, outcome="cancelled",
+        billed="unknown", retry_after_s=None, input_tokens=None, output_tokens=None, usage_source=None, ttfo_s=None,
+        sent_s=note.sent_s, repeat=note.repeat, turn=note.turn, itl_ms=[], ambiguous=True, simulated=simulated,
+    )  # fmt: skip
+
+
+def restore_unanswered(folder: Path, mode: str) -> None:
+    """After `--retry-failed`: failed results that got no new line stand again."""
+    _restore_failed(folder, mode)
+
+
+def _set_failed_aside(folder: Path) -> None:
+    """Failed results move to a file of their own, so that their jobs have none; nothing is lost if the run is cut off."""
+    _rewrite(folder / RETRYING, (raw for raw, line in _raw(folder / RESULTS) if line.status == "failed"))
+    _rewrite(folder / RESULTS, (raw for raw, line in _raw(folder / RESULTS) if line.status != "failed"))
+
+
+def _restore_failed(folder: Path, mode: str) -> None:
+    aside = folder / RETRYING
+    if not aside.exists():
+        return
+    have = Digests()
+    for _, line in _raw(folder / RESULTS):
+        have.add(job_mark(line.id, line.repeat, scope_of(mode, line.provider, line.model, line.key)))
+    have.freeze()
+    with open(folder / RESULTS, "ab") as results:
+        for raw, line in _raw(aside):
+            if job_mark(line.id, line.repeat, scope_of(mode, line.provider, line.model, line.key)) not in have:
+                results.write(raw)
+        results.flush()
+        os.fsync(results.fileno())
+    aside.unlink()
+
+
+def _rewrite(path: Path, lines: Iterable[bytes]) -> None:
+    temporary = path.with_name(path.name + ".new")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.writelines(lines)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def _raw(path: Path) -> Iterator[tuple[bytes, ResultLine]]:
+    for number, line in enumerate(read_lines(path), 1):
+        try:
+            yield line, _RESULT.decode(line)
+        except msgspec.DecodeError:
+            raise UserError(f"{path}:{number}: not a result line; the file was changed by something else") from None
+
+
+def _decode(path: Path, decode: Callable[[bytes], T]) -> Iterator[T]:
+    for number, line in enumerate(read_lines(path), 1):
+        try:
+            yield decode(line)
+        except msgspec.DecodeError:
+            raise UserError(f"{path}:{number}: not a line of llmfan's; the file was changed by something else") from None

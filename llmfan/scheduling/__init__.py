@@ -1,0 +1,1 @@
+"""Who sends what, when: pure. It knows no provider by name and never awaits."""

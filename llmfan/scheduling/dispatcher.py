@@ -1,0 +1,400 @@
+"""Who sends what, now: one synchronous step looks at lanes and jobs, decides and reserves. Nothing here awaits.
+
+Permit first, then claim: a job is never held up behind a slow key. Every ready lane pulls its next job; among several
+that are ready the higher priority goes first, then the least recently used. A prompt never sleeps; only keys do.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable, Iterable, Sequence
+from random import Random
+
+from llmfan.limits.axes import Cost
+from llmfan.limits.window import NEVER, SETTLE, Entry, Meter
+from llmfan.records import Failure, Usage
+from llmfan.scheduling.cooldown import Cooldown
+from llmfan.scheduling.estimate import Estimator, dollars
+from llmfan.scheduling.failover import Policy, charge, consequence, is_exhausted, lanes_of
+from llmfan.scheduling.jobs import Feed, Job, Waiting
+from llmfan.scheduling.lanes import Group, Lane, ProviderState, Standing
+from llmfan.scheduling.purse import Purse
+
+
+class Claim:
+    """A job and the lane it goes to, with what it holds of every limit. It is settled exactly once."""
+
+    __slots__ = ("cost", "entries", "job", "lane", "max_tokens", "sent")
+
+    def __init__(self, job: Job, lane: Lane, cost: Cost, entries: list[Entry], sent: float, max_tokens: int):
+        self.job, self.lane, self.cost, self.entries, self.sent = job, lane, cost, entries, sent
+        self.max_tokens = max_tokens
+
+
+class Dispatcher:
+    """`match` gives what may be sent now; `settle_*` takes back what a claim held and says if its job has ended."""
+
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        waiting: Waiting,
+        estimator: Estimator,
+        *,
+        concurrency: int,
+        policy: Policy,
+        purse: Purse,
+        rng: Random,
+        max_tokens: Callable[[Job, Lane], int],
+        say: Callable[[str], None] = lambda text: None,
+        speed: float = 1.0,
+    ):
+        self.lanes, self.waiting, self.estimator = lanes, waiting, estimator
+        self.concurrency, self.policy, self.purse, self.rng = concurrency, policy, purse, rng
+        self.providers: list[ProviderState] = list(dict.fromkeys(lane.provider for lane in lanes))
+        self.groups: list[Group] = list(dict.fromkeys(lane.group for lane in lanes))
+        self.in_flight = 0
+        self.stopped = False
+        self.changed = False  # a lane went out, came back or rests for long: stranded jobs have to be looked for
+        self.ended: list[tuple[Job, Failure]] = []  # jobs no lane will ever take
+        self._max_tokens, self._say, self._speed = max_tokens, say, speed
+        self._used = len(lanes)
+        self._ready: list[tuple[int, int, int, Lane]] = []
+        self._timed: list[tuple[float, int, int, Lane]] = []
+        self._parked: dict[Lane, None] = {}
+        self._idle: list[Lane] = []
+        self._cooldowns: dict[str, Cooldown] = {}
+        for lane in lanes:
+            self._push(lane)
+
+    # -------------------------------------------------------------- deciding
+
+    def match(self, now: float) -> list[Claim]:
+        """All claims that can be made at `now`."""
+        if self.changed:
+            self._look_for_stranded(now)
+        while self._timed and self._timed[0][0] <= now:
+            _, _, stamp, lane = heapq.heappop(self._timed)
+            if lane.stamp == stamp and lane.standing is Standing.TIMED:
+                self._push(lane)
+        claims: list[Claim] = []
+        while self._ready and self.in_flight < self.concurrency and not self.stopped:
+            _, _, stamp, lane = heapq.heappop(self._ready)
+            if lane.stamp == stamp and lane.standing is Standing.READY:
+                claim = self._try(lane, now)
+                if claim is not None:
+                    claims.append(claim)
+        return claims
+
+    def next_wake(self) -> float:
+        """The moment at which a lane that waits for one may be ready; inf if none does."""
+        while self._timed and (
+            self._timed[0][3].stamp != self._timed[0][2] or self._timed[0][3].standing is not Standing.TIMED
+        ):
+            heapq.heappop(self._timed)
+        return self._timed[0][0] if self._timed else math.inf
+
+    def grant(self, group: Group) -> None:
+        """The pacer lets one request of a group leave."""
+        group.permit = True
+        for lane in group.lanes:
+            if lane.standing is Standing.PARKED:
+                self._push(lane)
+
+    def wants_permit(self, group: Group) -> bool:
+        return not group.permit and not self.stopped
+
+    def _try(self, lane: Lane, now: float) -> Claim | None:
+        """One lane's turn: claim a job, or say what it waits for."""
+        provider, group = lane.provider, lane.group
+        if lane.out:
+            lane.standing = Standing.OUT
+            return None
+        if lane.rest_until > now:
+            return self._wait(lane, lane.rest_until, lane.rest_why)
+        if provider.circuit.open_until > now:
+            return self._wait(lane, provider.circuit.open_until, provider.circuit.why)
+        if not provider.room(now, self._share()):
+            return self._park(lane, "a first answer" if not provider.proven else "a free slot")
+        if group.probing and group.in_flight:
+            return self._park(lane, "a trial request")
+        most = group.pace.most_in_flight()
+        if most is not None and group.in_flight >= most:
+            return self._park(lane, "a limit not known yet")
+        if group.paced and not group.permit:
+            return self._park(lane, "the pace of its limit")
+        return self._take(lane, now)
+
+    def _take(self, lane: Lane, now: float) -> Claim | None:
+        """The first job this lane may serve, if every limit has room for it now: reserved in the same step."""
+        while True:
+            found = self.waiting.first(lambda job: self._may(lane, job, now), lane.names)
+            if found is None:
+                lane.standing = Standing.IDLE
+                self._idle.append(lane)
+                return None
+            job, came_back = found
+            max_tokens = self._max_tokens(job, lane)
+            cost = self.estimator.cost(job, lane, max_tokens)
+            at, meter = self._earliest(lane, cost, now)
+            if at == NEVER and meter is not None:
+                self.waiting.remove(job, came_back)
+                self._too_large(job, lane, meter, cost)
+                continue
+            if at == SETTLE or not self.purse.covers(cost[5]):
+                return self._park(lane, "a request in flight to end")
+            if at > now:
+                return self._wait(lane, at, meter.axis if meter else "")
+            self.waiting.remove(job, came_back)
+            return self._claim(job, lane, cost, now, max_tokens)
+
+    def _claim(self, job: Job, lane: Lane, cost: Cost, now: float, max_tokens: int) -> Claim:
+        entries = [m.take(now, cost[m.unit]) for m in lane.meters]
+        lane.group.permit = False
+        lane.group.in_flight += 1
+        lane.group.last_send = now
+        lane.group.pace.sent()
+        lane.group.sends.append(now)
+        if lane.provider.in_flight == 0:
+            lane.provider.last_heard = now
+        lane.provider.in_flight += 1
+        lane.in_flight += 1
+        self.in_flight += 1
+        self.purse.reserve(cost[5])
+        self._used += 1
+        lane.last_used = self._used
+        self._push(lane)
+        return Claim(job, lane, cost, entries, now, max_tokens)
+
+    def _may(self, lane: Lane, job: Job, now: float) -> bool:
+        """Whether this lane is a right place for this job now."""
+        if not _eligible(lane, job):
+            return False
+        if lane.target.paid and any(
+            not o.target.paid and _eligible(o, job) and o.able(now) for o in self.lanes
+        ):  # waiting for a minute's limit is no reason to pay
+            return False
+        # What was sent once and never answered goes where answers come from, as long as there is such a place.
+        return not job.ambiguous or lane.provider.proven or not self._better_place(lane, job, now)
+
+    def _better_place(self, lane: Lane, job: Job, now: float) -> bool:
+        return any(
+            o is not lane and _eligible(o, job) and o.able(now) and (o.provider.proven or o.provider.in_flight)
+            for o in self.lanes
+        )
+
+    def _share(self) -> int:
+        """In flight for a provider that has not answered yet: all together at most half of what there is."""
+        return self.concurrency if len(self.providers) == 1 else max(1, self.concurrency // (2 * len(self.providers)))
+
+    @staticmethod
+    def _earliest(lane: Lane, cost: Cost, now: float) -> tuple[float, Meter | None]:
+        at, binding = now, None
+        for meter in lane.meters:
+            ready = meter.ready(now, cost[meter.unit])
+            if ready == SETTLE:
+                return SETTLE, meter
+            if ready > at:
+                at, binding = ready, meter
+        return at, binding
+
+    def _too_large(self, job: Job, lane: Lane, meter: Meter, cost: Cost) -> None:
+        """Refused before it is sent, with its reason; others may be larger."""
+        job.banned |= {lane.target.name}
+        job.last = Failure(
+            kind="context_length" if meter.unit in (1, 2) else "bad_request",
+            scope="request",
+            message=f"not sent: it needs about {cost[meter.unit]:.0f} of {meter.axis} {meter.limit:.0f} of "
+            f"{lane.target.name}, more than that limit ever holds (lower max_tokens, or use a larger key)",
+        )
+        self._return(job)
+
+    # -------------------------------------------------------------- settling
+
+    def settle_answer(self, claim: Claim, usage: Usage, now: float) -> float | None:
+        """Frees what the claim held, at what it really cost. Gives the cost in USD, None where no price is known."""
+        lane = claim.lane
+        spent = dollars(lane.price, usage.input_tokens, usage.output_tokens, usage.cached_tokens)
+        if lane.counts_tokens:
+            neurons = usage.neurons
+            if neurons is None:
+                neurons = self.estimator.neurons(lane.target.name, usage.input_tokens, usage.output_tokens)
+            self._free(claim, lane.cost(usage.input_tokens, usage.output_tokens, neurons), now, spent or 0.0)
+            if usage.source == "server":
+                self.estimator.learn(lane.target.name, claim.job.size(), usage.input_tokens, usage.output_tokens)
+        else:
+            self._free(claim, claim.cost, now, 0.0)
+        provider = lane.provider
+        provider.proven = True
+        provider.slowest = max(provider.slowest, now - claim.sent)
+        lane.group.probing = False
+        for cooldown in lane.cooldowns:
+            cooldown.answered(claim.sent)
+        if provider.circuit.answered():
+            self._changed()
+        lane.group.pace.answered(now)
+        return spent
+
+    def settle_failure(self, claim: Claim, failure: Failure, now: float) -> bool:
+        """Frees the claim and applies the scope's consequence. True: the job has ended; False: it waits again."""
+        lane, job = claim.lane, claim.job
+        # A refusal before processing costs no tokens; what may have been processed keeps what it reserved.
+        kept = claim.cost if failure.ambiguous else (claim.cost[0], 0.0, 0.0, 0.0, 0.0, 0.0)
+        self._free(claim, kept, now, kept[5])
+        match consequence(failure):
+            case "rest":
+                self._rest(claim, failure, now)
+            case "out":
+                self._out(lane, failure)
+            case "circuit":
+                at_once = failure.kind == "connection" and failure.free
+                if lane.provider.circuit.failed(now, claim.sent, failure.kind, self.rng, at_once=at_once):
+                    lane.provider.proven = False
+                    self._changed()
+        self._changed()  # who waits for a better place has to look again
+        if charge(job, failure, lane, self.policy):
+            return True
+        self._return(job)
+        return False
+
+    def go_on(self, job: Job) -> None:
+        """A conversation's next turn waits, on the model that answered the last."""
+        self._return(job)
+
+    def release(self, claim: Claim, now: float) -> None:
+        """Gives a claim back as if it had not been made (the run was stopped before it left, or cancelled)."""
+        self._free(claim, claim.cost, now, 0.0)
+
+    def _free(self, claim: Claim, cost: Cost, now: float, spent: float) -> None:
+        lane, provider = claim.lane, claim.lane.provider
+        for meter, entry in zip(lane.meters, claim.entries, strict=True):
+            meter.settle(entry, cost[meter.unit])
+        lane.in_flight -= 1
+        lane.group.in_flight -= 1
+        provider.in_flight -= 1
+        provider.last_heard = now
+        self.in_flight -= 1
+        self.purse.settle(claim.cost[5], spent)
+        if self._parked:
+            self._wake([p for p in self._parked if p.group.permit or not p.group.paced])
+        if lane.counts_tokens:  # tokens given back may let others of the same owner go sooner
+            self._wake([p for p in provider.lanes if p.standing is Standing.TIMED])
+
+    def _rest(self, claim: Claim, failure: Failure, now: float) -> None:
+        lane = claim.lane
+        name, lanes = lanes_of(failure, lane)
+        if failure.kind == "rate_limited" and (everyone := self._all_refused(claim, now)):
+            name, lanes = lane.provider.name, everyone
+        cooldown = self._cooldowns.get(name)
+        if cooldown is None:
+            cooldown = self._cooldowns[name] = Cooldown(self._speed)
+        fresh = cooldown.refused(now, claim.sent, failure.wait, self.rng)
+        exhausted = is_exhausted(failure)
+        for each in lanes:
+            each.rest(cooldown.until, "exhausted" if exhausted else "cooldown", _short(failure))
+            each.rest_known = failure.wait is not None
+            if cooldown not in each.cooldowns:
+                each.cooldowns.append(cooldown)
+        if fresh:
+            if failure.kind == "rate_limited":
+                for group in dict.fromkeys(each.group for each in lanes):
+                    since = now - group.pace.period
+                    group.pace.refused(now, sum(1 for t in group.sends if since <= t < claim.sent))
+            if failure.wait is None:
+                lane.group.probing = True
+            if exhausted:
+                self._changed()
+
+    def _all_refused(self, claim: Claim, now: float) -> list[Lane]:
+        """The provider's lanes if every account of it was refused within the last second: an address, not a key."""
+        provider = claim.lane.provider
+        provider.refusals.append((now, claim.lane.target.account))
+        accounts = {o.target.account for o in provider.lanes if not o.out}
+        late = {account for at, account in provider.refusals if now - at <= 1.0 / self._speed}
+        return list(provider.lanes) if len(accounts) > 1 and accounts <= late else []
+
+    def _out(self, lane: Lane, failure: Failure) -> None:
+        name, lanes = lanes_of(failure, lane)
+        news = [each for each in lanes if not each.out]
+        for each in news:
+            each.out = _short(failure)
+        if news:
+            self._say(f"{name} is out for this run: {_short(failure)}")
+            self._changed()
+
+    # -------------------------------------------------------------- jobs that came back, lanes that wait
+
+    def _return(self, job: Job) -> None:
+        self.waiting.put_back(job)
+        self._changed()
+
+    def _changed(self) -> None:
+        self.changed = True
+
+    def _look_for_stranded(self, now: float) -> None:
+        """Jobs that nobody can serve as they stand go back to a provider they avoid, begin again, or end."""
+        self.changed = False
+        for place in list(self.waiting.back):
+            first = self.waiting.back[place][0]
+            fit = [lane for lane in self.lanes if _eligible(lane, first)]
+            if any(lane.able(now) for lane in fit) or (fit and not first.avoid and not first.refusers):
+                continue
+            if first.last is None and all(lane.out for lane in self.lanes):
+                continue  # the run ends; never sent, it stays for --resume
+            for job in self.waiting.back.pop(place):
+                self._relax(job)
+        alive = any(not lane.out for lane in self.lanes)
+        for name, feed in self.waiting.feeds.items():
+            lanes = [lane for lane in self.lanes if name in lane.names]
+            if name and alive and all(lane.out for lane in lanes):
+                self._end_feed(feed, lanes[0].out if lanes else "nobody serves it")
+        idle, self._idle = self._idle, []
+        self._wake(idle)
+
+    def _relax(self, job: Job) -> None:
+        """Three cases: others were tried first and are gone; a conversation lost its model; or it is over."""
+        if job.refusers or not (job.avoid or job.pinned):
+            self.ended.append((job, job.last or _NOBODY))
+        else:
+            if not job.avoid:
+                job.restart()
+            job.avoid = frozenset()
+            self._return(job)
+
+    def _end_feed(self, feed: Feed, why: str) -> None:
+        while feed.peek() is not None:
+            self.ended.append((feed.take(), Failure(kind="auth", scope="key", message=f"not sent: {why}")))
+
+    def _wake(self, lanes: Iterable[Lane]) -> None:
+        for lane in lanes:
+            self._push(lane)
+
+    def _push(self, lane: Lane) -> None:
+        lane.stamp += 1
+        lane.standing = Standing.READY
+        lane.waits_for = ""
+        self._parked.pop(lane, None)
+        heapq.heappush(self._ready, (-lane.target.priority, lane.last_used, lane.stamp, lane))
+
+    def _wait(self, lane: Lane, until: float, why: str) -> None:
+        lane.stamp += 1
+        lane.standing, lane.waits_for, lane.wakes = Standing.TIMED, why, until
+        heapq.heappush(self._timed, (until, lane.number, lane.stamp, lane))
+
+    def _park(self, lane: Lane, why: str) -> None:
+        lane.standing, lane.waits_for = Standing.PARKED, why
+        self._parked[lane] = None
+
+
+_NOBODY = Failure(kind="bad_request", scope="request", message="no key of the fleet can serve it")
+
+
+def _eligible(lane: Lane, job: Job) -> bool:
+    if lane.out or (job.only and job.only not in lane.names) or (job.pinned and job.pinned not in lane.names):
+        return False
+    return not (job.banned or job.avoid) or not any(n in job.banned or n in job.avoid for n in lane.names)
+
+
+def _short(failure: Failure) -> str:
+    status = f"{failure.http_status} " if failure.http_status else ""
+    return f"{status}{failure.kind}" + (f": {failure.message}" if failure.message else "")

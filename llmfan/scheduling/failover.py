@@ -1,0 +1,79 @@
+"""What a failure means for the job that met it: again, elsewhere, or the end. The scope decides; pure."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from llmfan.records import Failure
+from llmfan.scheduling.jobs import Job
+from llmfan.scheduling.lanes import Lane
+
+#: A rest longer than this counts as a spent quota: nobody waits for it in this run without saying so.
+LONG_REST_S = 600.0
+Rest = Literal["none", "rest", "out", "circuit"]
+
+
+class Policy(Struct, frozen=True):
+    """The budgets of a job: failed attempts, and resends of what may have been billed."""
+
+    max_attempts: int = 4
+    max_ambiguous: int = 1
+
+
+def charge(job: Job, failure: Failure, lane: Lane, policy: Policy) -> bool:
+    """Books a failure on its job. True: the job has ended with it. False: it goes back, changed as the scope says.
+
+    Four cases: the request itself is at fault (a second opinion from one other provider, then the end); it may have been
+    processed (a bounded number of resends); it failed (a bounded number of attempts); it was refused unprocessed (free:
+    only the scope is ruled out, and a scope that rests or is out needs nothing of the job).
+    """
+    job.last = failure
+    if failure.ambiguous:
+        job.ambiguous += 1
+    if not failure.free:
+        job.failures += 1
+    if failure.scope == "request":
+        job.refusers |= {lane.target.provider}
+        job.banned |= {lane.target.provider}
+        return len(job.refusers) >= 2 or job.failures >= policy.max_attempts
+    if job.ambiguous > policy.max_ambiguous or job.failures >= policy.max_attempts:
+        return True
+    if failure.scope in ("provider", "model"):
+        job.avoid |= {lane.target.provider if failure.scope == "provider" else lane.target.name}
+    return False
+
+
+def consequence(failure: Failure) -> Rest:
+    """What becomes of the scope: nothing, a rest, out for this run, or a strike against the provider's circuit."""
+    if failure.scope == "request":
+        return "none"
+    if failure.permanent:
+        return "out"
+    if failure.kind in ("rate_limited", "quota_exhausted", "overloaded"):
+        return "rest"
+    if failure.kind in ("auth", "payment_required", "model_not_found"):
+        return "out"
+    return "circuit"
+
+
+def lanes_of(failure: Failure, lane: Lane) -> tuple[str, list[Lane]]:
+    """(name, lanes) of the scope a failure rules out."""
+    t, peers = lane.target, lane.provider.lanes
+    match failure.scope:
+        case "key":
+            return t.key, [p for p in peers if p.target.key == t.key]
+        case "account":
+            return f"{t.provider}@{t.account}", [p for p in peers if p.target.account == t.account]
+        case "account_model":
+            mine = [p for p in peers if p.target.account == t.account and p.target.model == t.model]
+            return f"{t.provider}@{t.account}/{t.model}", mine
+        case "model":
+            return t.name, [p for p in peers if p.target.model == t.model]
+        case _:
+            return t.provider, list(peers)
+
+
+def is_exhausted(failure: Failure) -> bool:
+    return failure.kind == "quota_exhausted" or (failure.wait is not None and failure.wait > LONG_REST_S)

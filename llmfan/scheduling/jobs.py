@@ -1,0 +1,145 @@
+"""Jobs waiting to be sent: one feed for all (or one for each provider, model or key), and those that came back."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from llmfan.records import Failure, Message, Prompt
+
+
+class Job:
+    """One prompt to be answered once, and how far it has come.
+
+    `only` restricts it (a provider, `provider/model` or a key's label; "" is anywhere); `banned` and `avoid` hold names
+    of the same kind: never again, and not while there is another. `pinned` keeps a conversation on one model.
+    """
+
+    __slots__ = (
+        "ambiguous", "answers", "avoid", "banned", "chars", "failures", "finish_reason", "first_sent", "input_tokens",
+        "last", "latency", "only", "output_tokens", "pinned", "prompt", "reasoning", "refusers", "repeat", "retry",
+        "sent", "started", "tool_calls", "ttfo", "ttft", "usage_source", "warmup", "cost",
+    )  # fmt: skip
+
+    def __init__(self, prompt: Prompt, repeat: int = 0, only: str = ""):
+        self.prompt, self.repeat, self.only = prompt, repeat, only
+        self.banned: frozenset[str] = frozenset()
+        self.avoid: frozenset[str] = frozenset()
+        self.pinned = ""
+        self.refusers: frozenset[str] = frozenset()
+        self.sent = self.failures = self.ambiguous = 0
+        self.retry = 0.0
+        self.last: Failure | None = None
+        self.chars = -1
+        self.warmup = False
+        self.restart()
+
+    def restart(self) -> None:
+        """Forgets the answers of a conversation: it begins again on another model."""
+        self.answers: list[str] = []
+        self.reasoning: list[str] = []
+        self.finish_reason: str | None = None
+        self.tool_calls: Any = None
+        self.started: float | None = None
+        self.ttft: float | None = None
+        self.ttfo: float | None = None
+        self.latency = 0.0
+        self.cost: float | None = None
+        self.input_tokens = self.output_tokens = 0
+        self.usage_source = "server"
+        self.pinned = ""
+
+    @property
+    def turn(self) -> int:
+        return len(self.answers)
+
+    def messages(self) -> list[Message]:
+        """What the next request says: the prompt, and the answers so far with the turns between them."""
+        if not self.answers:
+            return self.prompt.messages
+        said = list(self.prompt.messages)
+        for answer, turn in zip(self.answers, self.prompt.turns, strict=False):
+            said += [{"role": "assistant", "content": answer}, turn]
+        return said
+
+    def size(self) -> int:
+        """Characters of the next request, for token estimates."""
+        if self.answers:
+            return _length(self.messages())
+        if self.chars < 0:
+            self.chars = _length(self.prompt.messages)
+        return self.chars
+
+    @property
+    def place(self) -> tuple[Any, ...]:
+        """Jobs with the same place may go to the same lanes."""
+        return (self.only, self.banned, self.avoid, self.pinned, self.ambiguous > 0)
+
+
+def _length(messages: list[Message]) -> int:
+    total = 0
+    for message in messages:
+        content = message.get("content")
+        if isinstance(content, str):
+            total += len(content) + 8
+        elif isinstance(content, list):
+            total += 8 + sum(len(str(part.get("text", ""))) for part in content if isinstance(part, dict))
+    return total
+
+
+class Feed:
+    """Jobs not sent yet, read one ahead from an iterator that reads the prompt set as it goes."""
+
+    def __init__(self, jobs: Iterator[Job]):
+        self._jobs = jobs
+        self._head: Job | None = None
+        self.empty = False
+
+    def peek(self) -> Job | None:
+        if self._head is None and not self.empty:
+            self._head = next(self._jobs, None)
+            self.empty = self._head is None
+        return self._head
+
+    def take(self) -> Job:
+        job = self.peek()
+        assert job is not None
+        self._head = None
+        return job
+
+
+class Waiting:
+    """All jobs that wait: `feeds` by restriction, and `back` by place."""
+
+    def __init__(self, feeds: dict[str, Feed]):
+        self.feeds = feeds
+        self.back: dict[tuple[Any, ...], deque[Job]] = {}
+
+    def put_back(self, job: Job) -> None:
+        self.back.setdefault(job.place, deque()).append(job)
+
+    def first(self, allowed: Callable[[Job], bool], names: tuple[str, ...]) -> tuple[Job, bool] | None:
+        """The first job a lane called `names` may serve, and whether it is one that came back. Those go first."""
+        for place, jobs in self.back.items():
+            only = place[0]
+            if (not only or only in names) and allowed(jobs[0]):
+                return jobs[0], True
+        for name in names:
+            feed = self.feeds.get(name)
+            if feed is not None and (job := feed.peek()) is not None and allowed(job):
+                return job, False
+        return None
+
+    def remove(self, job: Job, came_back: bool) -> None:
+        if not came_back:
+            self.feeds[job.only].take()
+            return
+        jobs = self.back[job.place]
+        jobs.popleft()
+        if not jobs:
+            del self.back[job.place]
+
+    @property
+    def empty(self) -> bool:
+        return not self.back and all(feed.peek() is None for feed in self.feeds.values())

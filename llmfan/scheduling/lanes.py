@@ -1,0 +1,139 @@
+"""The scheduler's state of each target (a lane), of the lanes that are paced together (a group), and of each provider."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections import deque
+from typing import Literal
+
+from llmfan.limits.axes import PLAIN, Cost
+from llmfan.limits.learner import Pace
+from llmfan.limits.window import Meter
+from llmfan.records import Target
+from llmfan.scheduling.cooldown import Circuit, Cooldown
+from llmfan.settings import Price
+
+RestKind = Literal["cooldown", "exhausted"]
+#: A provider that has said nothing for so long, while requests wait on it, counts as unproven again.
+SILENCE_S, SILENCE_FACTOR = 10.0, 4.0
+
+
+class Standing(enum.Enum):
+    """Where a lane stands in the dispatcher."""
+
+    READY = "ready"  # in the ready heap
+    TIMED = "timed"  # waits for a moment
+    PARKED = "parked"  # waits for something in flight to end, or for a departure permit
+    IDLE = "idle"  # nothing it may serve
+    OUT = "out"  # not in this run any more
+
+
+class ProviderState:
+    """What is known of a provider as a whole: its circuit, who is in flight, whether it ever answered."""
+
+    def __init__(self, name: str, cap: int | None, speed: float = 1.0):
+        self.name, self.cap = name, cap
+        self.circuit = Circuit(speed)
+        self.lanes: list[Lane] = []
+        self.in_flight = 0
+        self.proven = False
+        self.last_heard = 0.0
+        self.slowest = 0.0
+        self.trial = False
+        self.refusals: deque[tuple[float, str]] = deque(maxlen=64)  # (moment, account) of late 429s
+        self._speed = speed
+
+    def room(self, now: float, share: int) -> bool:
+        """Whether one more may be in flight. Until it has answered once, and when it falls silent, only a `share`."""
+        if self.circuit.tripped:
+            return self.in_flight == 0  # half-open: one trial
+        if self.cap is not None and self.in_flight >= self.cap:
+            return False
+        if self.in_flight < share:
+            return True
+        if not self.proven:
+            return False
+        return now - self.last_heard <= max(SILENCE_S / self._speed, SILENCE_FACTOR * self.slowest)
+
+
+class Group:
+    """Lanes that leave through one pacer: same owner of the same request limit."""
+
+    def __init__(self, name: str, pace: Pace):
+        self.name, self.pace = name, pace
+        self.lanes: list[Lane] = []
+        self.in_flight = 0
+        self.permit = False  # a departure the pacer has granted and nobody has used
+        self.probing = False  # after a rest nobody timed: one at a time until one is answered
+        self.sends: deque[float] = deque(maxlen=4096)  # moments, only kept while something can be learned
+        self.last_send = -math.inf
+
+    @property
+    def paced(self) -> bool:
+        return self.pace.hat is not None
+
+
+class Lane:
+    """The scheduler's state of one target."""
+
+    def __init__(
+        self,
+        number: int,
+        target: Target,
+        provider: ProviderState,
+        group: Group,
+        meters: list[Meter],
+        price: Price | None,
+        precharge: bool = False,
+    ):
+        self.number, self.target, self.provider, self.group = number, target, provider, group
+        self.meters, self.price, self.precharge = meters, price, precharge
+        self.counts_tokens = price is not None or any(m.unit != 0 for m in meters)
+        self.names = ("", target.provider, target.name, target.key)
+        self.cooldowns: list[Cooldown] = []  # those that ever made it rest
+        self.standing = Standing.READY
+        self.stamp = 0
+        self.last_used = number
+        self.in_flight = 0
+        self.out = ""
+        self.rest_until = -math.inf
+        self.rest_kind: RestKind = "cooldown"
+        self.rest_why = ""
+        self.rest_known = False  # somebody said when it ends
+        self.waits_for = ""  # what holds it now, for the eye
+        self.wakes = -math.inf  # when it is looked at again, while timed
+        provider.lanes.append(self)
+        group.lanes.append(self)
+
+    def rest(self, until: float, kind: RestKind, why: str) -> None:
+        if until > self.rest_until:
+            self.rest_until, self.rest_kind, self.rest_why = until, kind, why
+
+    def resting(self, now: float) -> bool:
+        return self.rest_until > now
+
+    def able(self, now: float) -> bool:
+        """Whether it can serve in this run as far as is known: not refused, not out of quota, circuit closed."""
+        if self.out or self.provider.circuit.tripped:
+            return False
+        return not (self.rest_until > now and self.rest_kind == "exhausted")
+
+    def state(self, now: float) -> str:
+        """`ready`, `cooldown`, `exhausted`, `out` or `down`, for the eye."""
+        if self.out:
+            return "out"
+        if self.rest_until > now:
+            return self.rest_kind
+        return "down" if self.provider.circuit.tripped else "ready"
+
+    def cost(self, tokens_in: float, tokens_out: float, neurons: float) -> Cost:
+        if not self.counts_tokens:
+            return PLAIN
+        usd = 0.0
+        if self.price is not None:
+            usd = (tokens_in * self.price.input + tokens_out * self.price.output) / 1e6
+        return (1.0, tokens_in + tokens_out, tokens_in, tokens_out, neurons, usd)
+
+    def __repr__(self) -> str:
+        return f"<Lane {self.target.key} {self.target.model} {self.standing.value}>"

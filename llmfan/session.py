@@ -1,0 +1,324 @@
+"""A run from its inputs to its exit code: check, open the folder, resume, send, sum up."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import os
+import platform
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from llmfan import __version__
+from llmfan.conduct.attempt import Attempts
+from llmfan.conduct.run import Bounds, Run
+from llmfan.conduct.scribe import Scribe
+from llmfan.errors import UserError
+from llmfan.inputs.digests import Digests
+from llmfan.inputs.prompts import PromptSet
+from llmfan.measures.accumulate import Accumulator
+from llmfan.options import RunOptions
+from llmfan.outputs.journal import RUN, SUMMARY, RunJournal, create_folder, lock_folder, write_whole
+from llmfan.outputs.live import RunView, observer
+from llmfan.records import ErrorInfo, Prompt, ResultLine
+from llmfan.replay import Past, job_mark, lost, replay, restore_unanswered, scope_of
+from llmfan.secret import redactor
+from llmfan.settings import Fleet, to_builtins
+from llmfan.summary import document
+from llmfan.wiring import Crew, Moments, build_dispatcher, network, scopes
+
+RUN_SCHEMA = 1
+
+
+class Outcome(Struct, kw_only=True):
+    """How a run ended: its exit code, why it stopped early (if it did), and the summary's document."""
+
+    exit_code: int
+    why: str
+    summary: dict[str, Any]
+
+
+class Session:
+    """One `llmfan run`. `resume` goes on with what `folder` holds."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        prompts: PromptSet,
+        options: RunOptions,
+        folder: Path,
+        *,
+        env: Mapping[str, str],
+        resume: bool = False,
+        quiet: bool = False,
+        args: list[str] | None = None,
+    ):
+        self.fleet, self.prompts, self.options, self.folder = fleet, prompts, options, folder
+        self.env, self.resume, self.quiet = env, resume, quiet
+        self.args = args or []
+        self.accumulator = Accumulator()
+        self.redact = redactor(fleet.secrets())
+
+    def execute(self) -> Outcome:
+        """Runs to the end on an event loop of its own."""
+        if not self.resume:
+            create_folder(self.folder)
+        lock = lock_folder(self.folder)
+        past, header = self._past()
+        journal = RunJournal(self.folder, self.options.concurrency, lock)
+        try:
+            self._tell_lost(past, journal)
+            write_whole(self.folder / RUN, header)
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                outcome = runner.run(self._conduct(journal, past, header))
+        finally:
+            journal.close()
+        restore_unanswered(self.folder, self.options.mode)
+        header["ended_at"] = _stamp(dt.datetime.now(dt.UTC))
+        outcome.summary["run"]["ended_at"] = header["ended_at"]
+        write_whole(self.folder / RUN, header)
+        write_whole(self.folder / SUMMARY, outcome.summary)
+        return outcome
+
+    # -------------------------------------------------------------- the past
+
+    def _past(self) -> tuple[Past, dict[str, Any]]:
+        header = self._header()
+        if not self.resume:
+            return Past(done=_nothing()), header
+        try:
+            before = msgspec.json.decode((self.folder / RUN).read_bytes())
+        except (OSError, msgspec.DecodeError):
+            raise UserError(f"{self.folder / RUN}: cannot be read; this folder holds no run to resume") from None
+        check_same(before, header, self.prompts.path)
+        past = replay(self.folder, self.options.mode, self.accumulator, retry_failed=self.options.retry_failed)
+        header["started_at"] = before.get("started_at", header["started_at"])
+        header["sessions"] = [*before.get("sessions", []), *header["sessions"]]
+        return past, header
+
+    def _header(self) -> dict[str, Any]:
+        now = _stamp(dt.datetime.now(dt.UTC))
+        return {
+            "schema": RUN_SCHEMA,
+            "args": [self.redact(a) for a in self.args],
+            "shaping": self.options.shaping(),
+            "fleet": _fleet_document(self.fleet, self.redact),
+            "versions": {"llmfan": __version__, "python": platform.python_version()},
+            "prompts": {"path": self.prompts.path, "size": self.prompts.size, "sha256": self.prompts.sha256},
+            "simulated": self.options.simulate,
+            "started_at": now,
+            "ended_at": None,
+            "sessions": [now],
+        }
+
+    def _tell_lost(self, past: Past, journal: RunJournal) -> None:
+        """Writes down and says which requests were in flight when the run was cut off."""
+        if past.torn:
+            self._say(f"{self.folder}: a torn last line was cut off (kept beside it as .torn)")
+        if not past.in_flight:
+            return
+        for note in past.in_flight:
+            line = lost(note, self.options.simulate)
+            journal.attempt(line)
+            self.accumulator.attempt(line)
+            if self.options.max_ambiguous == 0:
+                self._fail_lost(note.id, note.repeat, note.provider, note.model, note.key, past, journal)
+        ids = ", ".join(sorted({note.id for note in past.in_flight}))
+        again = "they are not sent again (--max-ambiguous 0)" if self.options.max_ambiguous == 0 else "sent again"
+        self._say(
+            f"{len(past.in_flight)} requests were in flight when the run was cut off and may have been billed; "
+            f"{again}: {ids}"
+        )
+
+    def _fail_lost(
+        self, id_: str, repeat: int, provider: str, model: str, key: str, past: Past, journal: RunJournal
+    ) -> None:
+        scope = scope_of(self.options.mode, provider, model, key)
+        for prompt in self.prompts.prompts():
+            if prompt.id == id_:
+                result = _lost_result(prompt, repeat, provider, model, key, self.options.simulate)
+                journal.result(result)
+                self.accumulator.result(result)
+                past.finished += 1
+                past.done.add(job_mark(id_, repeat, scope))
+                past.done.freeze()
+                return
+
+    # -------------------------------------------------------------- the present
+
+    async def _conduct(self, journal: RunJournal, past: Past, header: dict[str, Any]) -> Outcome:
+        options = self.options
+        clock = time.perf_counter
+        moments = Moments(clock, dt.datetime.now(dt.UTC))
+        async with AsyncExitStack() as stack:
+            base_urls = await stack.enter_async_context(_simulated(self.fleet, options)) if options.simulate else {}
+            crew = Crew(self.fleet, options, moments, base_urls, {} if options.simulate else self.env)
+            where = scopes(crew.lanes, options.mode)
+            per_scope = min(self.prompts.count, options.limit or self.prompts.count) * options.repeat
+            view_say: list[Callable[[str], None]] = [self._say]
+            dispatcher = build_dispatcher(
+                self.fleet, crew, options, self._read, per_scope, lambda text: view_say[0](self.redact(text)),
+                lambda id_, repeat, scope: job_mark(id_, repeat, scope) in past.done,
+                lambda id_, repeat, scope: past.tries.get((id_, repeat, scope), 0),
+            )  # fmt: skip
+            total = per_scope * len(where)
+            transport = network(options, clock)
+            stack.push_async_callback(transport.close)
+            view = RunView(
+                dispatcher=dispatcher, accumulator=self.accumulator, total=total, done_before=past.finished,
+                started=moments.start, folder=str(self.folder), simulated=options.simulate, speed=options.speed,
+                notes=self.fleet.notes,
+            )  # fmt: skip
+            watcher = observer(view, self.quiet)
+            view_say[0] = watcher.say
+            scribe = Scribe(
+                journal, self.accumulator, start=moments.start, started_at=moments.started_at, offset=past.offset,
+                simulated=options.simulate, redact=self.redact,
+            )  # fmt: skip
+            attempts = Attempts(dispatcher, crew.speakers, transport, scribe, clock, options.warmup)
+            bounds = Bounds(max_duration=options.max_duration, max_stall=options.max_stall)
+            run = Run(dispatcher, attempts, scribe, watcher, clock, bounds, describe_wait=_when(moments))
+            _catch_signals(run)
+            try:
+                await run.go()
+            finally:
+                watcher.close()
+            return self._sum_up(run, crew, total, header, clock())
+
+    def _sum_up(self, run: Run, crew: Crew, total: int, header: dict[str, Any], now: float) -> Outcome:
+        unsent = max(0, total - self.accumulator.done)
+        summary = document(
+            self.accumulator, crew.lanes, run={k: v for k, v in header.items() if k != "fleet"},
+            concurrency=self.options.concurrency, lag=run.lag, unsent=unsent, now=now,
+        )  # fmt: skip
+        summary["run"]["ending"], summary["run"]["why"] = run.ending, self.redact(run.why)
+        code = 0
+        if run.signal:
+            code = 128 + run.signal
+        elif run.ending != "done":
+            code = 4
+        elif summary["totals"]["failed"] or not self.accumulator.done:
+            code = 1
+        return Outcome(exit_code=code, why=self.redact(run.why), summary=summary)
+
+    def _read(self) -> Iterator[Prompt]:
+        return self.prompts.prompts(self.options.limit, self.options.shuffle, self.options.seed)
+
+    def _say(self, text: str) -> None:
+        if not self.quiet:
+            print(text, file=sys.stderr)
+
+
+def check_same(before: Mapping[str, Any], now: Mapping[str, Any], path: str) -> None:
+    """Refuses to mix answers of different making in one folder, and says what differs."""
+    differs = []
+    now = msgspec.json.decode(msgspec.json.encode(now))
+    for name, value in now["shaping"].items():
+        old = before.get("shaping", {}).get(name)
+        if old != value:
+            differs.append(f"{name} was {_shown(old)}, is {_shown(value)}")
+    old_fleet = {p["name"]: p for p in before.get("fleet", {}).get("providers", [])}
+    for provider in now["fleet"]["providers"]:
+        old = old_fleet.get(provider["name"], provider)
+        for field in ("base_url", "models", "params", "max_tokens", "temperature"):
+            if old[field] != provider[field]:
+                differs.append(f"{provider['name']}.{field} was {_shown(old[field])}, is {_shown(provider[field])}")
+    past_set = before.get("prompts", {})
+    if past_set.get("sha256") != now["prompts"]["sha256"] and not _grew(path, past_set):
+        differs.append("the prompt set has other content than before")
+    if differs:
+        raise UserError("cannot resume: " + "; ".join(differs) + " (start a new run with another --out)")
+
+
+def _grew(path: str, past_set: Mapping[str, Any]) -> bool:
+    """Whether the file begins with exactly what it held before: lines were added at its end."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    left = int(past_set.get("size") or 0)
+    try:
+        with open(path, "rb") as file:
+            while left and (piece := file.read(min(left, 1 << 20))):
+                digest.update(piece)
+                left -= len(piece)
+    except OSError:
+        return False
+    return left == 0 and digest.hexdigest() == past_set.get("sha256")
+
+
+def _shown(value: object) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def _fleet_document(fleet: Fleet, redact: Callable[[str], str]) -> dict[str, Any]:
+    providers = []
+    for p in fleet.providers:
+        providers.append(
+            {
+                "name": p.name, "preset": p.preset_name, "base_url": redact(p.base_url),
+                "models": [to_builtins(m) for m in p.models],
+                "keys": [{"label": k.label, "account": k.account} for k in p.keys],
+                "limits": {f"{key} {model}": limits.axes for (key, model), limits in p.limits.items()},
+                "priority": p.priority, "paid": p.paid, "params": p.params, "max_tokens": p.max_tokens,
+                "temperature": p.temperature, "timeout": p.timeout,
+            }  # fmt: skip
+        )
+    return {"file": fleet.file, "providers": providers, "notes": fleet.notes}
+
+
+def _lost_result(prompt: Prompt, repeat: int, provider: str, model: str, key: str, simulated: bool) -> ResultLine:
+    error = ErrorInfo("cancelled", "was in flight when the run was cut off; not sent again (--max-ambiguous 0)")
+    return ResultLine(
+        id=prompt.id, index=prompt.index, repeat=repeat, status="failed", provider=provider, model=model, key=key,
+        text=None, reasoning=None, finish_reason=None, usage=None, cost_usd=None, wait_s=None, retry_s=0.0, ttft_s=None,
+        ttfo_s=None, latency_s=None, total_s=None, attempts=1, error=error, expect=prompt.expect, score=None,
+        metadata=prompt.metadata, simulated=simulated,
+    )  # fmt: skip
+
+
+def _simulated(fleet: Fleet, options: RunOptions) -> AbstractAsyncContextManager[dict[str, str]]:
+    from llmfan.simulation.fleet import loopback
+
+    return loopback(fleet, options.seed, options.speed)
+
+
+def _catch_signals(run: Run) -> None:
+    """Signals belong to the top: the first drains, the second leaves at once. SIGHUP counts as SIGTERM."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        meant = signal.SIGTERM if number == signal.SIGHUP else number
+        loop.add_signal_handler(number, run.interrupted, int(meant))
+
+
+def _when(moments: Moments) -> Callable[[float], str]:
+    return lambda moment: "at " + moments.wall(moment).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if os.environ.get("LLMFAN_LOOP") == "asyncio":
+        return None
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def _nothing() -> Digests:
+    empty = Digests()
+    empty.freeze()
+    return empty
+
+
+def _stamp(moment: dt.datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+

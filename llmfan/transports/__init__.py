@@ -1,0 +1,1 @@
+"""Ways to send a request: the network, and a virtual one."""

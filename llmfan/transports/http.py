@@ -1,0 +1,181 @@
+"""The network, over aiohttp: the only door to its client. Every failure comes back as a value in the reply.
+
+Redirects are not followed: aiohttp would hand `x-api-key` and the body to another host. Nothing of aiohttp's own
+exceptions is passed on: their `repr` holds the request's headers, and so the key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ssl
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+from yarl import URL
+
+from llmfan.ports import Clock, Endpoint, StreamReader
+from llmfan.records import Reply
+
+MAX_BODY, MAX_ERROR_BODY = 64 << 20, 64 << 10
+CONNECT_S = 15.0
+_LOCAL = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
+
+
+class HttpTransport:
+    """One pool for the run, as large as the run's concurrency and no larger."""
+
+    def __init__(self, concurrency: int, clock: Clock):
+        self._clock = clock
+        connector = aiohttp.TCPConnector(limit=concurrency, ttl_dns_cache=300, keepalive_timeout=60)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
+            auto_decompress=True,
+            read_bufsize=1 << 18,
+            skip_auto_headers=("Accept-Encoding",),
+        )
+        self._loop = asyncio.get_running_loop()
+        self._urls: dict[str, URL] = {}
+
+    async def send(self, endpoint: Endpoint, body: bytes, reader: StreamReader | None) -> Reply:
+        """Sends and reads to the end. A cancelled task stays cancelled; a passed deadline is a reply like any other."""
+        watch = _Watch(self._loop, self._clock, endpoint.timeout, endpoint.idle_timeout)
+        url = self._url(endpoint.url if reader is None else endpoint.stream_url)
+        try:
+            return await self._exchange(url, endpoint, body, reader, watch)
+        except asyncio.CancelledError:
+            if not watch.expired:
+                raise
+            task = asyncio.current_task()
+            if task is not None and task.uncancel() > 0:
+                raise  # someone else wants it gone as well
+            return self._failed(watch, "timeout", watch.phase, watch.why)
+        except TimeoutError:  # aiohttp's connect timeouts are TimeoutErrors too
+            return self._failed(watch, "connect_timeout", "connect", f"no connection within {CONNECT_S:g} s")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return self._failed(watch, *_fault(error, watch.phase))
+        finally:
+            watch.close()
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def _exchange(
+        self, url: URL, endpoint: Endpoint, body: bytes, reader: StreamReader | None, watch: _Watch
+    ) -> Reply:
+        async with self._session.post(
+            url, data=body, headers=endpoint.headers, proxy=endpoint.proxy, allow_redirects=False
+        ) as response:
+            status, headers = response.status, response.headers
+            streamed = reader is not None and status == 200 and _is_stream(headers.get("Content-Type", ""))
+            content, clock = response.content, self._clock
+            watch.phase = "body"
+            if streamed:
+                assert reader is not None
+                while data := await content.readany():
+                    watch.seen = now = clock()
+                    reader.feed(data, now)
+                return Reply(sent=watch.started, ended=clock(), status=status, headers=headers, streamed=True)
+            parts, size, cap = [], 0, MAX_BODY if status == 200 else MAX_ERROR_BODY
+            while data := await content.readany():
+                watch.seen = clock()
+                parts.append(data)
+                size += len(data)
+                if size > cap:
+                    response.close()
+                    if status == 200:
+                        return self._failed(watch, "too_large", "body", f"the answer is over {cap >> 20} MiB")
+                    break
+            whole = parts[0] if len(parts) == 1 else b"".join(parts)
+            return Reply(sent=watch.started, ended=clock(), status=status, headers=headers, body=whole)
+
+    def _url(self, text: str) -> URL:
+        url = self._urls.get(text)
+        if url is None:
+            url = self._urls[text] = URL(text)
+        return url
+
+    def _failed(self, watch: _Watch, fault: str, phase: str, detail: str) -> Reply:
+        return Reply(sent=watch.started, ended=self._clock(), fault=fault, phase=phase, detail=detail)
+
+
+class _Watch:
+    """One timer a request, not one a chunk: it fires at the nearest deadline, looks when data last came, and re-arms."""
+
+    __slots__ = ("_clock", "_handle", "_idle", "_loop", "_task", "_total", "expired", "phase", "seen", "started", "why")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock, total: float, idle: float):
+        self._loop, self._clock, self._total, self._idle = loop, clock, total, idle
+        self._task = asyncio.current_task(loop)
+        self.started = self.seen = clock()
+        self.phase = "first byte"
+        self.expired = False
+        self.why = ""
+        self._handle = loop.call_later(min(total, max(idle, 0.001)), self._fire)
+
+    def _fire(self) -> None:
+        now = self._clock()
+        left = self.started + self._total - now
+        quiet = self.seen + self._idle - now if self.phase == "body" else left
+        if left > 0.0005 and quiet > 0.0005:
+            self._handle = self._loop.call_later(min(left, quiet, max(self._idle, 0.001)), self._fire)
+            return
+        self.expired = True
+        if left <= 0.0005:
+            self.why = f"no whole answer within {self._total:g} s"
+            self.phase = "first byte" if self.phase == "first byte" else "whole"
+        else:
+            self.why, self.phase = f"nothing came for {self._idle:g} s", "idle"
+        if self._task is not None:
+            self._task.cancel()
+
+    def close(self) -> None:
+        self._handle.cancel()
+
+
+def _is_stream(content_type: str) -> bool:
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind not in ("application/json", "text/html")
+
+
+def _fault(error: Exception, phase: str) -> tuple[str, str, str]:
+    """(fault, phase, detail) of an exception of aiohttp's or the system's. The detail never holds a header or a key."""
+    number = getattr(error, "os_error", error)
+    code = getattr(number, "errno", None)
+    text = getattr(number, "strerror", None) or type(error).__name__
+    if code in _LOCAL:
+        return "local", "connect", f"this machine: {text}"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "dns", "connect", "the host name does not resolve"
+    if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError)):
+        reason = getattr(getattr(error, "certificate_error", error), "verify_message", None) or text
+        return "tls", "connect", f"TLS: {reason}"
+    if isinstance(error, (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError)):
+        return "proxy", "connect", f"the proxy: {text}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return "refused", "connect", str(text)
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "disconnected", phase, "the server closed the connection without an answer"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "payload", "body", "the answer was cut off"
+    if isinstance(error, aiohttp.ClientOSError):
+        return "reset", phase, str(text)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "malformed", phase, "the answer is not HTTP"  # aiohttp itself calls this status 400
+    return "malformed", phase, type(error).__name__
+
+
+def proxy_for(url: str, env: Mapping[str, str]) -> str | None:
+    """The proxy HTTPS_PROXY and NO_PROXY ask for; looked up once a provider, since each look costs more than a send."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    wanted = env.get(f"{parts.scheme}_proxy") or env.get(f"{parts.scheme.upper()}_PROXY")
+    if not wanted or host in ("localhost", "127.0.0.1", "::1"):
+        return None
+    no: dict[str, Any] = {"no": env.get("no_proxy") or env.get("NO_PROXY") or ""}
+    return None if urllib.request.proxy_bypass_environment(host, no) else wanted  # type: ignore[attr-defined]

@@ -1,0 +1,199 @@
+"""Settings become a built run: lanes, counters, pacers' groups, dialects, and the transport that carries it all."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import import_module
+from random import Random
+
+from llmfan.conduct.speaker import Speaker
+from llmfan.dialects import dialect
+from llmfan.dialects.classify import classify, from_fault
+from llmfan.inputs.catalogue_files import dialect_name
+from llmfan.limits.axes import MeterShop, owner_of
+from llmfan.limits.learner import Pace
+from llmfan.options import RunOptions
+from llmfan.ports import Clock, Endpoint, Transport
+from llmfan.records import Failure, Prompt, Target
+from llmfan.scheduling.dispatcher import Dispatcher
+from llmfan.scheduling.estimate import Estimator
+from llmfan.scheduling.failover import Policy
+from llmfan.scheduling.jobs import Feed, Job, Waiting
+from llmfan.scheduling.lanes import Group, Lane, ProviderState
+from llmfan.scheduling.purse import Purse
+from llmfan.settings import AXES, Fleet, KeySettings, LimitSet, ModelSettings, Provider
+
+IDLE_S = 30.0
+
+
+class Moments:
+    """The run's clock and its place in the day: the wall clock is read once."""
+
+    def __init__(self, clock: Clock, wall: dt.datetime):
+        self.clock, self.started_at = clock, wall
+        self.start = clock()
+
+    def wall(self, moment: float) -> dt.datetime:
+        return self.started_at + dt.timedelta(seconds=moment - self.start)
+
+
+class Crew:
+    """All lanes of a fleet, and how to speak to each (by lane number)."""
+
+    def __init__(
+        self, fleet: Fleet, options: RunOptions, moments: Moments, base_urls: Mapping[str, str], env: Mapping[str, str]
+    ):
+        self.lanes: list[Lane] = []
+        self.speakers: dict[int, Speaker] = {}
+        self._options, self._moments, self._env = options, moments, env
+        self._shop = MeterShop(moments.wall, options.speed)
+        self._groups: dict[str, Group] = {}
+        for provider in fleet.providers:
+            state = ProviderState(provider.name, provider.concurrency, options.speed)
+            for key in provider.keys:
+                for model in provider.models:
+                    self._add(provider, state, key, model, base_urls.get(provider.name, provider.base_url))
+
+    def _add(self, provider: Provider, state: ProviderState, key: KeySettings, model: ModelSettings, base: str) -> None:
+        number = len(self.lanes)
+        target = Target(
+            provider=provider.name, model=model.name, key=key.label, account=key.account,
+            priority=provider.priority, paid=provider.paid,
+        )  # fmt: skip
+        lane = Lane(
+            number, target, state, self._group(provider, key, model.name), self._shop.meters(provider, key, model.name),
+            model.price, provider.preset.limiter.precharge,
+        )  # fmt: skip
+        self.lanes.append(lane)
+        self.speakers[number] = self._speaker(provider, key, model, base)
+
+    def _group(self, provider: Provider, key: KeySettings, model: str) -> Group:
+        """Targets whose tightest request limit is one and the same counter leave through one pacer."""
+        limits = provider.limits[key.label, model]
+        axis = _pacing_axis(limits)
+        name = f"{owner_of(axis or 'rpm', limits, provider.name, key, model)} {axis}={limits.axes.get(axis or '')}"
+        if name not in self._groups:
+            figure, period = (limits.axes[axis], AXES[axis][1]) if axis else (None, 1.0)
+            speed = self._options.speed
+            pace = Pace(
+                figure, period / speed, speed=speed, open_=limits.open, burst=limits.burst, learn=provider.learn
+            )
+            self._groups[name] = Group(name, pace)
+        return self._groups[name]
+
+    def _speaker(self, provider: Provider, key: KeySettings, model: ModelSettings, base: str) -> Speaker:
+        options, preset = self._options, provider.preset
+        speaks = dialect(dialect_name(provider.api), preset)
+        url, stream_url = speaks.address(base, model.name)
+        headers = speaks.headers(key.secret)
+        headers.update(provider.headers)
+        stream = options.stream if options.stream is not None else provider.stream
+        timeout = options.timeout or provider.timeout
+        wall = self._moments.wall
+        clock = self._moments.clock
+
+        def judge(status: int, answer_headers: Mapping[str, str], body: bytes) -> Failure:
+            failure = classify(status, answer_headers, body, preset, wall(clock()).timestamp())
+            if 300 <= status < 400:
+                return _redirected(failure, url, answer_headers)
+            return failure
+
+        return Speaker(
+            dialect=speaks,
+            endpoint=Endpoint(url, stream_url, headers, timeout, min(IDLE_S, timeout), self._proxy(url)),
+            classify=judge,
+            from_fault=from_fault,
+            model=model.name,
+            max_tokens=model.max_tokens or provider.max_tokens,
+            temperature=provider.temperature,
+            params={**provider.params, **model.params},
+            stream=True if stream is None else stream,
+            forced_max_tokens=options.max_tokens,
+            forced_temperature=options.temperature,
+            forced_params=options.params,
+        )
+
+    def _proxy(self, url: str) -> str | None:
+        if not any(name.lower() in ("http_proxy", "https_proxy") for name in self._env):
+            return None
+        return import_module("llmfan.transports.http").proxy_for(url, self._env)  # type: ignore[no-any-return]
+
+
+def _pacing_axis(limits: LimitSet) -> str | None:
+    """The request limit with the lowest sustained rate; days and months are quotas, not paces."""
+    rates = [(limits.axes[a] / AXES[a][1], a) for a in ("rps", "rpm", "rph") if a in limits.axes]
+    return min(rates)[1] if rates else None
+
+
+def _redirected(failure: Failure, url: str, headers: Mapping[str, str]) -> Failure:
+    to = headers.get("Location", "an address it does not name")
+    return Failure(
+        kind="bad_response", scope="provider", http_status=failure.http_status, permanent=True,
+        message=f"{url} redirects to {to}; redirects are not followed, so correct base_url",
+    )  # fmt: skip
+
+
+def scopes(lanes: Iterable[Lane], mode: str) -> list[str]:
+    """Where each prompt goes once: "" anywhere, or every provider, model or key by name."""
+    lanes = list(lanes)
+    match mode:
+        case "providers":
+            return list(dict.fromkeys(lane.target.provider for lane in lanes))
+        case "models":
+            return list(dict.fromkeys(lane.target.name for lane in lanes))
+        case "keys":
+            return list(dict.fromkeys(lane.target.key for lane in lanes))
+    return [""]
+
+
+def build_dispatcher(
+    fleet: Fleet,
+    crew: Crew,
+    options: RunOptions,
+    prompts: Callable[[], Iterator[Prompt]],
+    jobs_per_scope: int,
+    say: Callable[[str], None],
+    done: Callable[[str, int, str], bool] = lambda id_, repeat, scope: False,
+    tries: Callable[[str, int, str], int] = lambda id_, repeat, scope: 0,
+) -> Dispatcher:
+    """`prompts()` starts reading the prompt set anew; `done` and `tries` tell what a resumed run has already."""
+
+    def jobs(scope: str) -> Iterator[Job]:
+        for repeat in range(options.repeat):
+            for prompt in prompts():
+                if not done(prompt.id, repeat, scope):
+                    job = Job(prompt, repeat, scope)
+                    job.sent = tries(prompt.id, repeat, scope)
+                    yield job
+
+    where = scopes(crew.lanes, options.mode)
+    neurons = {f"{p.name}/{m.name}": m.neurons for p in fleet.providers for m in p.models if m.neurons is not None}
+    dispatcher = Dispatcher(
+        crew.lanes,
+        Waiting({scope: Feed(jobs(scope)) for scope in where}),
+        Estimator(neurons),
+        concurrency=options.concurrency,
+        policy=Policy(options.max_attempts, options.max_ambiguous),
+        purse=Purse(options.max_cost),
+        rng=Random(f"{options.seed} scheduling"),
+        max_tokens=lambda job, lane: crew.speakers[lane.number].max_tokens_for(job),
+        say=say,
+        speed=options.speed,
+    )
+    window = sum(group.pace.window() or jobs_per_scope for group in dispatcher.groups)
+    for group in dispatcher.groups:
+        group.pace.short = jobs_per_scope <= window if options.mode == "spread" else _fits(group, jobs_per_scope)
+    return dispatcher
+
+
+def _fits(group: Group, jobs: int) -> bool:
+    window = group.pace.window()
+    return window is None or jobs <= window
+
+
+def network(options: RunOptions, clock: Clock) -> Transport:
+    """The real network; its library is imported only for a run that sends."""
+    from llmfan.transports.http import HttpTransport
+
+    return HttpTransport(options.concurrency, clock)

@@ -1,0 +1,141 @@
+"""A whole run on the virtual clock: the real dispatcher, conduct, dialects and journal; only time and the network are made."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from llmfan.conduct.attempt import Attempts
+from llmfan.conduct.run import Bounds, Run
+from llmfan.conduct.scribe import Scribe
+from llmfan.measures.accumulate import Accumulator
+from llmfan.options import RunOptions
+from llmfan.outputs.journal import RunJournal, lock_folder
+from llmfan.records import Prompt
+from llmfan.secret import Secret
+from llmfan.settings import Fleet, KeySettings, LimitSet, ModelSettings, Preset, Price, Provider
+from llmfan.simulation.fake import Behaviour, ScriptedFleet
+from llmfan.simulation.loop import run_virtual
+from llmfan.transports.virtual import VirtualTransport
+from llmfan.wiring import Crew, Moments, build_dispatcher
+
+MIDNIGHT = dt.datetime(2026, 11, 21, 12, 0, tzinfo=dt.UTC)
+
+
+class Silent:
+    """An observer that keeps what was said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def tick(self, now: float) -> None: ...
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class Happened:
+    """What a scenario left: journal lines, the run, the far end's own record."""
+
+    run: Run
+    results: list[dict[str, Any]]
+    attempts: list[dict[str, Any]]
+    far: ScriptedFleet
+    duration: float
+    said: list[str]
+    accumulator: Accumulator
+    crew: Crew
+    order: list[str] = field(default_factory=list)
+
+    def by(self, provider: str) -> int:
+        return sum(r["provider"] == provider and r["status"] == "ok" for r in self.results)
+
+
+def provider(
+    name: str,
+    keys: int = 1,
+    *,
+    axes: Mapping[str, float] | None = None,
+    accounts: list[str] | None = None,
+    models: list[str] | None = None,
+    shared: str = "key",
+    per_model: bool = False,
+    preset: Preset | None = None,
+    price: Price | None = None,
+    open_: bool = False,
+    burst: int | None = None,
+    reset: str = "utc",
+    **more: Any,
+) -> Provider:
+    """A provider of the virtual world with `keys` keys, each under `axes`."""
+    names = models or ["m"]
+    made = [
+        KeySettings(label=f"{name}#{i + 1}", account=(accounts or [f"{name}-{i}" for i in range(keys)])[i],
+                    secret=Secret(f"{name}-key-number-{i + 1}"))
+        for i in range(keys)
+    ]  # fmt: skip
+    limits = LimitSet(
+        axes=dict(axes or {}), origin=dict.fromkeys(axes or {}, "provider"), shared=shared, per_model=per_model,
+        open=open_, burst=burst, reset=reset,
+    )  # fmt: skip
+    return Provider(
+        name=name, preset=preset or Preset(name=name, checked="2026-11-20"), preset_name=name, api="openai",
+        base_url=VirtualTransport.base_url(name), keys=made, models=[ModelSettings(name=m, price=price) for m in names],
+        limits={(k.label, m): limits for k in made for m in names}, **more,
+    )  # fmt: skip
+
+
+def prompts(n: int, **more: Any) -> list[Prompt]:
+    return [
+        Prompt(id=f"p{i}", index=i, messages=[{"role": "user", "content": f"Question {i}?"}], **more) for i in range(n)
+    ]
+
+
+def play(
+    folder: Path,
+    providers: list[Provider],
+    behaviours: Mapping[str, Behaviour],
+    jobs: list[Prompt] | int,
+    options: RunOptions | None = None,
+    wall: dt.datetime = MIDNIGHT,
+) -> Happened:
+    """Runs to the end in no real time."""
+    given = prompts(jobs) if isinstance(jobs, int) else jobs
+    options = options or RunOptions()
+    far = ScriptedFleet(behaviours)
+    silent = Silent()
+    accumulator = Accumulator()
+
+    async def main() -> tuple[Run, float, Crew]:
+        clock = asyncio.get_running_loop().time
+        fleet = Fleet(file="virtual", providers=providers)
+        moments = Moments(clock, wall)
+        crew = Crew(fleet, options, moments, {}, {})
+        count = len(given) * options.repeat
+        dispatcher = build_dispatcher(fleet, crew, options, lambda: iter(given), count, silent.say)
+        journal = RunJournal(folder, options.concurrency, lock_folder(folder))
+        scribe = Scribe(journal, accumulator, start=moments.start, started_at=wall)
+        attempts = Attempts(
+            dispatcher, crew.speakers, VirtualTransport(far.providers, clock), scribe, clock, options.warmup
+        )
+        bounds = Bounds(max_duration=options.max_duration, max_stall=options.max_stall)
+        run = Run(dispatcher, attempts, scribe, silent, clock, bounds, audit=False)
+        await run.go()
+        journal.close()
+        return run, clock() - moments.start, crew
+
+    run, duration, crew = run_virtual(main)
+    results, attempts = _lines(folder / "results.jsonl"), _lines(folder / "attempts.jsonl")
+    return Happened(run, results, attempts, far, duration, silent.said, accumulator, crew)
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
