@@ -61,7 +61,7 @@ class Run:
         self._finished = asyncio.Event()
         self._used: dict[Group, asyncio.Event] = {}
         self._chores: list[asyncio.Task[None]] = []
-        self._last_end = clock()
+        self._last_end = 0.0
         self._flying: set[asyncio.Task[None]] = set()
 
     async def go(self) -> Ending:
@@ -120,7 +120,6 @@ class Run:
                 used.set()
         for job, failure in self.dispatcher.ended:
             self.scribe.never_served(job, failure)
-            self._last_end = now
         self.dispatcher.ended.clear()
         if self.scribe.journal.broken is not None:
             error = self.scribe.journal.broken
@@ -138,7 +137,6 @@ class Run:
         finally:
             if task is not None:
                 self._flying.discard(task)
-        self._last_end = self._clock()
         if claim.lane.group.paced and claim.lane.group not in self._used:
             self._start_pacer(claim.lane.group)
         self.pump()
@@ -165,7 +163,7 @@ class Run:
         soonest = min(self._comes_back(lane, now) for lane in wanted)
         if math.isinf(soonest):
             self._end_now("nothing_left", "no key can serve what is left")
-        elif soonest - now > SHORT_RESET_S and all(self._spent(lane, now) for lane in wanted):
+        elif soonest - now > SHORT_RESET_S and all(lane.standing is Standing.TIMED and lane.spent for lane in wanted):
             self._end_now("nothing_left", f"every quota is spent; the first comes back {self._describe_wait(soonest)}")
 
     def _comes_back(self, lane: Lane, now: float) -> float:
@@ -173,11 +171,6 @@ class Run:
         if lane.standing is Standing.TIMED:
             return max(now, lane.wakes)
         return math.inf if lane.standing in (Standing.IDLE, Standing.OUT) else now
-
-    def _spent(self, lane: Lane, now: float) -> bool:
-        return lane.standing is Standing.TIMED and (
-            (lane.resting(now) and lane.rest_kind == "exhausted") or lane.wakes - now > SHORT_RESET_S
-        )
 
     def _end_now(self, ending: Ending, why: str) -> None:
         self.ending, self.why = ending, why
@@ -219,11 +212,13 @@ class Run:
 
     async def _watch(self, started: float) -> None:
         """Ticks the screen, and ends a run that passes a bound."""
-        bounds = self._bounds
+        bounds, done = self._bounds, -1
         while True:
             await asyncio.sleep(TICK_S)
             now = self._clock()
             self.observer.tick(now)
+            if done != self.scribe.accumulator.done:
+                done, self._last_end = self.scribe.accumulator.done, now
             if bounds.max_duration is not None and now - started >= bounds.max_duration:
                 self.stop("bound", f"--max-duration {bounds.max_duration:g} s is reached")
             elif now - self._last_end >= bounds.max_stall and not self._known_wait(now):

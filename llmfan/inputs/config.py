@@ -73,7 +73,7 @@ def _read(path: str, faults: Faults) -> Given:
         raise UserError(f"{path}: larger than {MAX_BYTES:,} bytes: this is no providers file")
     tree = parse(text, faults)
     if tree is None:
-        raise UserError(f"{path}: empty; `llmfan init` writes one to start from (under another name)")
+        raise UserError(f"{path}: empty; `llmfan init` in another folder writes one to start from")
     return read_top(tree, faults)
 
 

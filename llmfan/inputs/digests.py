@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from hashlib import blake2b
-from itertools import pairwise
 
 BUCKETS = 256
 
@@ -45,8 +44,7 @@ class Digests:
         found = Digests()
         for i, bucket in enumerate(self._buckets):
             if len(set(bucket)) != len(bucket):
-                again = {a for a, b in pairwise(sorted(bucket)) if a == b}
-                found._buckets[i] = array("Q", sorted(again))
+                found._buckets[i] = array("Q", sorted(_again(bucket)))
         return found
 
     def place(self, mark: int) -> tuple[int, int] | None:
@@ -67,6 +65,15 @@ class Digests:
 
     def __repr__(self) -> str:
         return f"<digests {len(self)}>"
+
+
+def _again(bucket: array[int]) -> set[int]:
+    """What stands twice. No sorting: where a million lines are the same, one bucket holds them all."""
+    seen: set[int] = set()
+    again: set[int] = set()
+    for mark in bucket:
+        (again if mark in seen else seen).add(mark)
+    return again
 
 
 class Notes:

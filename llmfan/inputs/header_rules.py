@@ -17,28 +17,26 @@ _OURS = frozenset({"host", "content-length", "content-type", "transfer-encoding"
 def headers_of(draft: Draft, preset: Preset) -> dict[str, str]:
     """Names keep the user's spelling but count without case; None takes away one of the preset's."""
     merged = dict(preset.headers)
-    for name, text in draft.given.get("headers", {}).items():
+    given: dict[str, tuple[int, str | None]] = draft.given.get("headers", {})
+    for name, (line, text) in given.items():
         for old in [h for h in merged if h.lower() == name.lower()]:
             del merged[old]
-        if text is not None:
-            value = _value(draft, name, text)
-            problem = _problem(name, value, preset)
-            if problem:
-                where = join(join(draft.given.path, "headers"), name)
-                draft.around.faults.add(draft.given.line_of("headers"), where, problem)
-            merged[name] = value
+        if text is None:
+            continue
+        value, problem = _value(draft, text)
+        problem = problem or _problem(name, value, preset)
+        if problem:
+            draft.around.faults.add(line, join(join(draft.given.path, "headers"), name), problem)
+        merged[name] = value
     return merged
 
 
-def _value(draft: Draft, name: str, text: str) -> str:
+def _value(draft: Draft, text: str) -> tuple[str, str]:
+    """(value, what is wrong with it). In a simulation no variable is read: it may hold a secret."""
     if draft.around.simulate and fill(text, {})[1]:
-        return "simulated"  # a variable may hold a secret
+        return "simulated", ""
     value, missing = fill(text, draft.around.env)
-    for variable in missing:
-        where = join(join(draft.given.path, "headers"), name)
-        message = f"${variable} is not set: set it in the environment or in .env"
-        draft.around.faults.add(draft.given.line_of("headers"), where, message)
-    return value.strip()
+    return value.strip(), f"${missing[0]} is not set: set it in the environment or in .env" if missing else ""
 
 
 def _problem(name: str, value: str, preset: Preset) -> str:

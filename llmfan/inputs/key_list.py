@@ -74,6 +74,7 @@ class _Ring:
             values = self._values(entry)
             if entry.label and len(values) > 1:
                 self._fault(entry, "a label is for one key, and this glob finds several")
+                continue
             for variable, value in values:
                 self._number += 1
                 self._add(entry, variable, value)
@@ -91,16 +92,11 @@ class _Ring:
         found = expand_keys(text, env)
         if found is not None:
             return found
-        if text.startswith("$"):
-            self._fault(entry, "expected $NAME, ${NAME} or $NAME*, with letters, digits and _ in NAME")
-        elif not text:
-            self._fault(entry, "expected $NAME, $NAME* or a key, got nothing")
-        elif text in env or text in self._preset.env:
+        if text in env or text in self._preset.env:
             self._fault(entry, f"a variable's name without its $: write ${text}")
-        else:
-            self.keys.literal_line = self.keys.literal_line or entry.line
-            return [("", text)]
-        return []
+            return []
+        self.keys.literal_line = self.keys.literal_line or entry.line
+        return [("", text)]
 
     def _add(self, entry: DeclaredKey, variable: str, value: str | None) -> None:
         if self._draft.around.simulate:

@@ -73,11 +73,14 @@ def _check_parts(parts: list[Any], field: str, faults: Faults) -> None:
 
 
 def system_first(messages: list[Message], text: str) -> list[Message]:
-    """The messages under this system message: it takes the place of those they open with, later ones stand."""
+    """The messages under this system message: it takes the place of those they open with, later ones stand.
+
+    Empty text is the way to ask for none.
+    """
     start = 0
     while start < len(messages) and messages[start].get("role") in ("system", "developer"):
         start += 1
-    return [{"role": "system", "content": text}, *messages[start:]]
+    return [*([{"role": "system", "content": text}] if text else []), *messages[start:]]
 
 
 def characters(messages: Iterable[Message]) -> int:

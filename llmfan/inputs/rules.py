@@ -6,6 +6,7 @@ msgspec judges strictly: "30" is no number, and true is no 1.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
@@ -14,9 +15,9 @@ import msgspec
 from msgspec import UNSET, Meta
 
 from llmfan.errors import near
-from llmfan.inputs.yaml_tree import Broken, Faults, Listing, Node, Scalar
+from llmfan.inputs.yaml_tree import Broken, Faults, Listing, Node, Scalar, Table
 
-_KINDS = {str: "other text", bool: "true or false"}
+_KINDS = {str: "text", bool: "true or false"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,13 @@ def value_of(node: Node, rule: Rule, where: str, faults: Faults) -> Any:
     hint = f" ({rule.hint})" if rule.hint and isinstance(node, Scalar) and node.text == "0" else ""
     faults.add(node.line, where, f"expected {rule.phrase}, got {said(node, rule.secret)}{hint}")
     return UNSET
+
+
+def entries(node: Node, path: str, faults: Faults) -> Iterator[tuple[str, int, Node]]:
+    if isinstance(node, Table):
+        yield from ((key, entry.line, entry.node) for key, entry in node.entries.items())
+    elif not isinstance(node, Broken):
+        faults.add(node.line, path, f"expected a mapping (key: value), got {said(node, secret=True)}")
 
 
 def said(node: Node, secret: bool = False) -> str:

@@ -6,8 +6,7 @@ does nothing is worse than none.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec import UNSET
@@ -15,8 +14,10 @@ from msgspec import UNSET
 from llmfan.errors import near
 from llmfan.inputs import rules
 from llmfan.inputs.declared import DeclaredKey, Given, Limits
-from llmfan.inputs.rules import Rule, said, value_of
-from llmfan.inputs.yaml_tree import Broken, Faults, Listing, Node, Scalar, Table, join, plain
+from llmfan.inputs.environment import expand_keys
+from llmfan.inputs.request_fields import headers, params
+from llmfan.inputs.rules import Rule, entries, said, value_of
+from llmfan.inputs.yaml_tree import Broken, Faults, Listing, Node, Scalar, Table, join
 from llmfan.settings import AXES, Price
 
 #: Reads one value; UNSET where its fault has been noted.
@@ -33,7 +34,7 @@ def mapping(node: Node, path: str, faults: Faults, known: Mapping[str, Reads]) -
     if isinstance(node, Scalar) and node.value is None:
         return Given(node.line, path)
     given = Given(node.line, path)
-    for key, line, child in _entries(node, path, faults):
+    for key, line, child in entries(node, path, faults):
         where = join(path, key)
         if key not in known:
             faults.add(line, where, f"unknown key{_advice(key, known)}")
@@ -45,15 +46,9 @@ def mapping(node: Node, path: str, faults: Faults, known: Mapping[str, Reads]) -
     return given if isinstance(node, Table) else UNSET
 
 
-def _entries(node: Node, path: str, faults: Faults) -> Iterator[tuple[str, int, Node]]:
-    if isinstance(node, Table):
-        yield from ((key, entry.line, entry.node) for key, entry in node.entries.items())
-    elif not isinstance(node, Broken):
-        faults.add(node.line, path, f"expected a mapping (key: value), got {said(node)}")
-
-
 def _advice(key: str, known: Mapping[str, Reads]) -> str:
-    close = near(key, known)
+    swapped = next((name for name in known if sorted(name) == sorted(key)), "")
+    close = near(swapped or key, known)
     if close:
         return close
     for place, table in PLACES.items():
@@ -88,7 +83,7 @@ def _price(node: Node, path: str, faults: Faults) -> Any:
     if given is UNSET or (isinstance(node, Scalar) and node.value is None):
         return UNSET if given is UNSET else None
     figures = {k: float(v) for k, v in given.values.items() if v is not None}
-    if not figures and not given.lines:
+    if isinstance(node, Table) and not node.entries:
         faults.add(node.line, path, "expected input and output, in USD per million tokens")
         return UNSET
     return Price(**figures)
@@ -100,7 +95,9 @@ def _keys(node: Node, path: str, faults: Faults) -> Any:
         if node.text.lower() == "none" and node.value is not None:
             return "none"
         text = value_of(node, rules.KEY, path, faults)
-        return [DeclaredKey(node.line, path, text)] if isinstance(text, str) else text
+        if text is None:
+            return None
+        return [DeclaredKey(node.line, path, text)] if _well_formed(text, node.line, path, faults) else UNSET
     if isinstance(node, Listing) and node.items:
         found = [_key(item, f"{path}[{i}]", faults) for i, item in enumerate(node.items)]
         return UNSET if UNSET in found else found
@@ -118,11 +115,23 @@ def _key(node: Node, path: str, faults: Faults) -> Any:
                 faults.add(node.line, path, "no key: write key: $NAME")
             return UNSET
         limits = given.get("limits", Limits())
-        return DeclaredKey(node.line, path, given.get("key"), given.get("account", ""), given.get("label", ""), limits)
+        text, line = given.get("key"), given.line_of("key")
+        found = DeclaredKey(line, path, text, given.get("account", ""), given.get("label", ""), limits)
+        return found if _well_formed(text, line, path, faults) else UNSET
     text = value_of(node, rules.KEY, path, faults)
-    if text is None:
-        faults.add(node.line, path, "expected $NAME, $NAME* or a key, got nothing")
-    return DeclaredKey(node.line, path, text) if isinstance(text, str) else UNSET
+    return DeclaredKey(node.line, path, text) if _well_formed("" if text is None else text, node.line, path, faults) else UNSET
+
+
+def _well_formed(text: Any, line: int, path: str, faults: Faults) -> bool:
+    if text is UNSET:
+        return False
+    if not text.strip():
+        faults.add(line, path, "expected $NAME, $NAME* or a key, got nothing")
+    elif text.startswith("$") and expand_keys(text.strip(), {}) is None:
+        faults.add(line, path, "expected $NAME, ${NAME} or $NAME*, with letters, digits and _ in NAME")
+    else:
+        return True
+    return False
 
 
 def _models(node: Node, path: str, faults: Faults) -> Any:
@@ -140,7 +149,7 @@ def _models(node: Node, path: str, faults: Faults) -> Any:
             found[str(name)] = UNSET if name is UNSET else Given(item.line, join(path, str(name)))
     elif isinstance(node, Scalar):
         faults.add(node.line, path, f"expected a list of names or a mapping, got {said(node)} (for one, write model:)")
-    for name, line, child in _entries(node, path, faults) if isinstance(node, Table) else ():
+    for name, line, child in entries(node, path, faults) if isinstance(node, Table) else ():
         if not name.strip() or not name.isprintable():
             faults.add(line, path, "expected a model's name")
         found[name] = mapping(child, join(path, name), faults, MODEL)
@@ -149,45 +158,11 @@ def _models(node: Node, path: str, faults: Faults) -> Any:
     return found if found and UNSET not in found.values() else UNSET
 
 
-def _params(node: Node, path: str, faults: Faults) -> Any:
-    """Request fields, passed on as they stand; so they have to be something JSON can say."""
-    if isinstance(node, Scalar) and node.value is None:
-        return None
-    for _ in _entries(node, path, faults):
-        pass
-    _finite(node, path, faults)
-    return plain(node) if isinstance(node, Table) else UNSET
-
-
-def _finite(node: Node, path: str, faults: Faults) -> None:
-    if isinstance(node, Table):
-        for key, entry in node.entries.items():
-            _finite(entry.node, join(path, key), faults)
-    elif isinstance(node, Listing):
-        for i, item in enumerate(node.items):
-            _finite(item, f"{path}[{i}]", faults)
-    elif isinstance(node, Scalar) and isinstance(node.value, float) and not math.isfinite(node.value):
-        faults.add(node.line, path, f"expected a finite number, got {said(node)}")
-
-
-def _headers(node: Node, path: str, faults: Faults) -> Any:
-    """Header → value; None takes away one of the preset's. A bare number is the text it was written as."""
-    if isinstance(node, Scalar) and node.value is None:
-        return None
-    found: dict[str, str | None] = {}
-    for name, _, child in _entries(node, path, faults):
-        if isinstance(child, Scalar) and type(child.value) in (int, float):
-            found[name] = child.text
-        elif (value := value_of(child, rules.TEXT, join(path, name), faults)) is not UNSET:
-            found[name] = value
-    return found if isinstance(node, Table) else UNSET
-
-
 def _providers(node: Node, path: str, faults: Faults) -> Any:
     if isinstance(node, Scalar) and node.value is None:
         return None
     found = [(name, line, mapping(child, join(path, name), faults, PROVIDER))
-             for name, line, child in _entries(node, path, faults)]  # fmt: skip
+             for name, line, child in entries(node, path, faults)]  # fmt: skip
     return found if isinstance(node, Table) else UNSET
 
 
@@ -196,7 +171,7 @@ REQUEST: dict[str, Reads] = {
     "temperature": _leaf(rules.AMOUNT),
     "timeout": _leaf(rules.SECONDS),
     "stream": _leaf(rules.FLAG),
-    "params": _params,
+    "params": params,
     "concurrency": _leaf(rules.COUNT),
 }
 LIMITS: dict[str, Reads] = {
@@ -216,7 +191,7 @@ MODEL: dict[str, Reads] = {
     "limits": _limits,
     "price": _price,
     "max_tokens": REQUEST["max_tokens"],
-    "params": _params,
+    "params": params,
 }
 PROVIDER: dict[str, Reads] = {
     "preset": _leaf(rules.NAME),
@@ -230,7 +205,7 @@ PROVIDER: dict[str, Reads] = {
     "price": _price,
     "limits": _limits,
     "learn": _leaf(rules.choice("down", "up", "off")),
-    "headers": _headers,
+    "headers": headers,
     "account_id": _leaf(rules.TEXT),
     **REQUEST,
 }

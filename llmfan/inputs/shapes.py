@@ -30,8 +30,8 @@ class ReadOptions(Struct, frozen=True, kw_only=True):
 class Shapes:
     """Reads documents: calling it gives the prompt with its given id (or ""), or raises a Misfit with every fault.
 
-    The line's index and the id of one that has none are the file's to know. `never_met` tells
-    which of the fields that options name stood on no line, since one that no line has is a slip of the keyboard.
+    The line's index and the id of one that has none are the file's to know. `never_met` tells which of the fields
+    that options name stood on no line: such a name is a slip of the keyboard.
     """
 
     def __init__(self, options: ReadOptions):
@@ -142,7 +142,7 @@ def _is_batch(document: dict[str, Any]) -> bool:
 
 
 def _body(document: dict[str, Any], faults: Faults) -> Spoken:
-    """A line of a batch file (`custom_id`, `body`). Batches of embeddings and the like have the same frame, told by `url`."""
+    """A line of a batch file. Batches of embeddings and the like have the same frame; `url` tells them apart."""
     body = document["body"]
     if type(body) is not dict:
         faults.append(("body", f"expected an object, got {shown(body)}"))

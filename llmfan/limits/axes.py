@@ -64,6 +64,11 @@ def owner_of(axis: str, limits: LimitSet, provider: str, key: KeySettings, model
     return f"{holder}/{model}" if limits.per_model or origin == "model" else holder
 
 
+def is_quota(axis: str) -> bool:
+    """A day's or a month's allowance, as against a pace that comes back while one waits."""
+    return AXES[axis][1] >= DAY
+
+
 def next_boundary(now: dt.datetime, zone: str, month: bool = False) -> dt.datetime:
     """The next midnight (or first of a month) of a zone, as UTC. Daylight saving included: days of 23 and 25 hours."""
     tz = dt.UTC if zone == "utc" else ZoneInfo(zone)

@@ -31,7 +31,7 @@ class Cooldown:
             self._cut_at = now
             self.steps += 1
         if wait is None and fresh:
-            ceiling = min(BACKOFF_CAP_S, BACKOFF_S * 2.0 ** (self.steps - 1)) / self._speed
+            ceiling = min(BACKOFF_CAP_S, BACKOFF_S * 2.0 ** min(self.steps - 1, 10)) / self._speed
             wait = max(0.1 * ceiling, rng.uniform(0.0, ceiling))  # full jitter, hardly ever nothing
         if wait is not None:
             self.until = max(self.until, now + wait)
@@ -66,7 +66,7 @@ class Circuit:
         self.why = why
         if not (at_once or self.tripped or self.failures >= PATIENCE):
             return False
-        rest = min(CIRCUIT_CAP_S, CIRCUIT_S * 2.0**self._opened) * rng.uniform(0.75, 1.25) / self._speed
+        rest = min(CIRCUIT_CAP_S, CIRCUIT_S * 2.0 ** min(self._opened, 10)) * rng.uniform(0.75, 1.25) / self._speed
         self._opened += 1
         self._opened_at = now
         self.open_until = now + rest

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
-from llmfan.limits.axes import Cost
+from llmfan.limits.axes import Cost, is_quota
 from llmfan.limits.window import NEVER, SETTLE, Entry, Meter
 from llmfan.records import Failure, Usage
 from llmfan.scheduling.cooldown import Cooldown
@@ -111,18 +111,24 @@ class Dispatcher:
             lane.standing = Standing.OUT
             return None
         if lane.rest_until > now:
-            return self._wait(lane, lane.rest_until, lane.rest_why)
+            self._wait(lane, lane.rest_until, lane.rest_why, quota=lane.rest_kind == "exhausted")
+            return None
         if provider.circuit.open_until > now:
-            return self._wait(lane, provider.circuit.open_until, provider.circuit.why)
+            self._wait(lane, provider.circuit.open_until, provider.circuit.why)
+            return None
         if not provider.room(now, self._share()):
-            return self._park(lane, "a first answer" if not provider.proven else "a free slot")
+            self._park(lane, "a first answer" if not provider.proven else "a free slot")
+            return None
         if group.probing and group.in_flight:
-            return self._park(lane, "a trial request")
+            self._park(lane, "a trial request")
+            return None
         most = group.pace.most_in_flight()
         if most is not None and group.in_flight >= most:
-            return self._park(lane, "a limit not known yet")
+            self._park(lane, "a limit not known yet")
+            return None
         if group.paced and not group.permit:
-            return self._park(lane, "the pace of its limit")
+            self._park(lane, "the pace of its limit")
+            return None
         return self._take(lane, now)
 
     def _take(self, lane: Lane, now: float) -> Claim | None:
@@ -142,9 +148,11 @@ class Dispatcher:
                 self._too_large(job, lane, meter, cost)
                 continue
             if at == SETTLE or not self.purse.covers(cost[5]):
-                return self._park(lane, "a request in flight to end")
+                self._park(lane, "a request in flight to end")
+                return None
             if at > now:
-                return self._wait(lane, at, meter.axis if meter else "")
+                self._wait(lane, at, meter.axis if meter else "", quota=meter is not None and is_quota(meter.axis))
+                return None
             self.waiting.remove(job, came_back)
             return self._claim(job, lane, cost, now, max_tokens)
 
@@ -339,8 +347,8 @@ class Dispatcher:
             fit = [lane for lane in self.lanes if _eligible(lane, first)]
             if any(lane.able(now) for lane in fit) or (fit and not first.avoid and not first.refusers):
                 continue
-            if first.last is None and all(lane.out for lane in self.lanes):
-                continue  # the run ends; never sent, it stays for --resume
+            if not first.refusers and all(lane.out for lane in self.lanes):
+                continue  # the run ends for want of a key; the job stays for --resume
             for job in self.waiting.back.pop(place):
                 self._relax(job)
         alive = any(not lane.out for lane in self.lanes)
@@ -376,8 +384,9 @@ class Dispatcher:
         self._parked.pop(lane, None)
         heapq.heappush(self._ready, (-lane.target.priority, lane.last_used, lane.stamp, lane))
 
-    def _wait(self, lane: Lane, until: float, why: str) -> None:
+    def _wait(self, lane: Lane, until: float, why: str, quota: bool = False) -> None:
         lane.stamp += 1
+        lane.spent = quota
         lane.standing, lane.waits_for, lane.wakes = Standing.TIMED, why, until
         heapq.heappush(self._timed, (until, lane.number, lane.stamp, lane))
 

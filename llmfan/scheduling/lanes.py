@@ -102,6 +102,7 @@ class Lane:
         self.rest_why = ""
         self.rest_known = False  # somebody said when it ends
         self.waits_for = ""  # what holds it now, for the eye
+        self.spent = False  # what it waits for is a day's or a month's quota
         self.wakes = -math.inf  # when it is looked at again, while timed
         provider.lanes.append(self)
         group.lanes.append(self)

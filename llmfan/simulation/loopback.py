@@ -11,12 +11,15 @@ import http.client
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
+from typing import cast
 from urllib.parse import quote
 
 from llmfan.simulation.provider import path_name
 from llmfan.simulation.script import Plays, Script
 
 MOST_HEAD = 64 * 1024
+#: uvloop counts whole milliseconds: a timer for less than one would fire at once, and again, and again.
+TICK = 0.001
 
 
 class LoopbackFleet:
@@ -64,8 +67,7 @@ class _Line(asyncio.Protocol):
         self._playing = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's own class does not inherit from it
         self._lines.add(self)
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -108,7 +110,7 @@ class _Line(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         while step < len(script.writes):
             due = arrived + script.writes[step][0]
-            if due > loop.time():
+            if due > loop.time() + TICK:
                 self._timer = loop.call_at(due, self._play, script, step, arrived)
                 return
             self._write(script, step)

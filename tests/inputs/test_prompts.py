@@ -9,6 +9,7 @@ import json
 import os
 import stat
 import threading
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,25 @@ def test_the_system_option_overrules_lines_and_keeps_ids(write: Write) -> None:
         assert [m["content"] for p in sent for m in p.messages] == ["run's", "a", "run's", "b"]
         assert ids(one) == ids(other)
         assert one.characters == 12
+
+
+def test_an_empty_system_option_takes_system_messages_away(write: Write) -> None:
+    """The one way to ask how a model answers without them; an empty message is refused by some servers."""
+    with check_prompts(write({"prompt": "a", "system": "s"}), ReadOptions(system="")) as prompts:
+        assert [p.messages for p in prompts.prompts()] == [[{"role": "user", "content": "a"}]]
+
+
+@pytest.mark.parametrize("same", [1, 2, 100_000])
+def test_the_check_takes_at_most_32_bytes_a_prompt(write: Write, same: int) -> None:
+    """A million prompts must fit beside everything else. `same`: how many lines in a row say the same."""
+    peaks = []
+    for count in (10_000, 30_000):
+        path = write(b"".join(b'"prompt %d"\n\n' % (i // same) for i in range(count)))
+        tracemalloc.start()
+        check_prompts(path, shuffle=True).close()
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] <= 32 * 20_000
 
 
 # ---------------------------------------------------------------- ids

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable, Coroutine, Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
 import pytest
@@ -14,8 +16,18 @@ from llmfan.simulation.faults import NO_FAULTS
 from llmfan.simulation.loopback import LoopbackFleet
 from llmfan.simulation.provider import SimulatedProvider
 
+Run = Callable[[Coroutine[Any, Any, None]], None]
 
-def test_a_real_client_gets_whole_and_streamed_answers_over_one_connection(hand: SimpleNamespace) -> None:
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Iterator[Run]:
+    """The loops a run may be on: their transports and clocks differ."""
+    factory = asyncio.new_event_loop if request.param == "asyncio" else pytest.importorskip("uvloop").new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        yield runner.run
+
+
+def test_a_real_client_gets_whole_and_streamed_answers_over_one_connection(hand: SimpleNamespace, run: Run) -> None:
     """Framing that only our own reader understands would prove nothing."""
 
     async def main() -> None:
@@ -34,10 +46,10 @@ def test_a_real_client_gets_whole_and_streamed_answers_over_one_connection(hand:
             async with session.post(fleet.base_url("nobody") + "/x", data=b"{}") as answer:
                 assert answer.status == 404
 
-    asyncio.run(main())
+    run(main())
 
 
-def test_faults_arrive_as_a_client_would_see_them() -> None:
+def test_faults_arrive_as_a_client_would_see_them(run: Run) -> None:
     """A reset must be a reset on the wire, a cut stream an orderly end without a finish."""
 
     async def main() -> None:
@@ -58,10 +70,10 @@ def test_faults_arrive_as_a_client_would_see_them() -> None:
             async with session.post(fleet.base_url("html"), data=b"{}") as answer:
                 assert (answer.status, await answer.text()) == (502, "<html>bad</html>")
 
-    asyncio.run(main())
+    run(main())
 
 
-def test_it_closes_with_answers_still_hanging() -> None:
+def test_it_closes_with_answers_still_hanging(run: Run) -> None:
     """A run that is interrupted must not wait for its make-believe servers."""
 
     async def main() -> None:
@@ -73,7 +85,7 @@ def test_it_closes_with_answers_still_hanging() -> None:
             with pytest.raises(aiohttp.ClientError):
                 await pending
 
-    asyncio.run(asyncio.wait_for(main(), 20))
+    run(asyncio.wait_for(main(), 20))
 
 
 async def _post(session: aiohttp.ClientSession, url: str) -> bytes:
