@@ -166,8 +166,8 @@ class Session:
             view_say: list[Callable[[str], None]] = [self._say]
             dispatcher = build_dispatcher(
                 self.fleet, crew, options, self._read, per_scope, lambda text: view_say[0](self.redact(text)),
-                lambda id_, repeat, scope: job_mark(id_, repeat, scope) in past.done,
-                lambda id_, repeat, scope: past.tries.get((id_, repeat, scope), 0),
+                (lambda id_, repeat, scope: job_mark(id_, repeat, scope) in past.done) if self.resume else None,
+                (lambda id_, repeat, scope: past.tries.get((id_, repeat, scope), 0)) if self.resume else None,
             )  # fmt: skip
             total = per_scope * len(where)
             transport = network(options, clock)

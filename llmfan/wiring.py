@@ -34,8 +34,8 @@ class Moments:
         self.clock, self.started_at = clock, wall
         self.start = clock()
 
-    def wall(self, moment: float) -> dt.datetime:
-        return self.started_at + dt.timedelta(seconds=moment - self.start)
+    def wall(self, moment: float, speed: float = 1.0) -> dt.datetime:
+        return self.started_at + dt.timedelta(seconds=(moment - self.start) * speed)
 
 
 class Crew:
@@ -47,7 +47,7 @@ class Crew:
         self.lanes: list[Lane] = []
         self.speakers: dict[int, Speaker] = {}
         self._options, self._moments, self._env = options, moments, env
-        self._shop = MeterShop(moments.wall, options.speed)
+        self._shop = MeterShop(lambda moment: moments.wall(moment, options.speed), options.speed)
         self._groups: dict[str, Group] = {}
         for provider in fleet.providers:
             state = ProviderState(provider.name, provider.concurrency, options.speed)
@@ -154,17 +154,18 @@ def build_dispatcher(
     prompts: Callable[[], Iterator[Prompt]],
     jobs_per_scope: int,
     say: Callable[[str], None],
-    done: Callable[[str, int, str], bool] = lambda id_, repeat, scope: False,
-    tries: Callable[[str, int, str], int] = lambda id_, repeat, scope: 0,
+    done: Callable[[str, int, str], bool] | None = None,
+    tries: Callable[[str, int, str], int] | None = None,
 ) -> Dispatcher:
     """`prompts()` starts reading the prompt set anew; `done` and `tries` tell what a resumed run has already."""
 
     def jobs(scope: str) -> Iterator[Job]:
         for repeat in range(options.repeat):
             for prompt in prompts():
-                if not done(prompt.id, repeat, scope):
+                if done is None or not done(prompt.id, repeat, scope):
                     job = Job(prompt, repeat, scope)
-                    job.sent = tries(prompt.id, repeat, scope)
+                    if tries is not None:
+                        job.sent = tries(prompt.id, repeat, scope)
                     yield job
 
     where = scopes(crew.lanes, options.mode)

@@ -25,6 +25,8 @@ Ending = Literal["done", "interrupted", "bound", "nothing_left", "storage"]
 #: A spent quota that comes back sooner than this is waited for; else the run ends and says when it does.
 SHORT_RESET_S = 60.0
 TICK_S, LAG_S = 0.25, 0.1
+#: A timer under a millisecond fires at once on uvloop: a little more than asked for keeps it from spinning.
+TIMER_S = 0.001
 
 
 class Bounds(Struct, frozen=True, kw_only=True):
@@ -108,38 +110,54 @@ class Run:
 
     def pump(self) -> None:
         """Starts all that can be started now, and looks whether the run is over."""
+        for claim in self._advance():
+            self._start(claim)
+
+    def _advance(self) -> list[Claim]:
+        """What may be sent now; everything that depends on it is brought up to date."""
         if self._finished.is_set() or self._tasks is None:
-            return
+            return []
         now = self._clock()
-        claims = self.dispatcher.match(now)
-        for claim in claims:
-            task = self._tasks.create_task(self._carry(claim))
-            self._flying.add(task)
-            used = self._used.get(claim.lane.group)
-            if used is not None:
-                used.set()
-        for job, failure in self.dispatcher.ended:
+        dispatcher, journal = self.dispatcher, self.scribe.journal
+        claims = dispatcher.match(now)
+        if self._used:
+            for claim in claims:
+                if claim.lane.group in self._used:
+                    self._used[claim.lane.group].set()
+        for job, failure in dispatcher.ended:
             self.scribe.never_served(job, failure)
-        self.dispatcher.ended.clear()
-        if self.scribe.journal.broken is not None:
-            error = self.scribe.journal.broken
-            self.stop("storage", f"the run's folder cannot be written: {error.strerror or error}")
-        if not self.dispatcher.in_flight and not claims:
+        dispatcher.ended.clear()
+        if journal.broken is not None:
+            self.stop("storage", f"the run's folder cannot be written: {journal.broken.strerror or journal.broken}")
+        if not dispatcher.in_flight and not claims:
             self._look_whether_over(now)
         self._arm(now)
+        return claims
+
+    def _start(self, claim: Claim) -> None:
+        assert self._tasks is not None
+        self._flying.add(self._tasks.create_task(self._carry(claim)))
 
     async def _carry(self, claim: Claim) -> None:
+        """One request after another: the claim that a settlement makes possible needs no task of its own."""
         task = asyncio.current_task()
-        try:
-            await self.attempts.carry_out(claim)
-        except asyncio.CancelledError:
-            pass  # leave_at_once; the attempt is written down
-        finally:
-            if task is not None:
+        assert task is not None
+        while True:
+            try:
+                await self.attempts.carry_out(claim)
+            except asyncio.CancelledError:  # leave_at_once; the attempt is written down
                 self._flying.discard(task)
-        if claim.lane.group.paced and claim.lane.group not in self._used:
-            self._start_pacer(claim.lane.group)
-        self.pump()
+                self.pump()
+                return
+            if claim.lane.group.paced and claim.lane.group not in self._used:
+                self._start_pacer(claim.lane.group)
+            claims = self._advance()
+            if not claims:
+                self._flying.discard(task)
+                return
+            claim = claims[0]
+            for other in claims[1:]:
+                self._start(other)
 
     def _look_whether_over(self, now: float) -> None:
         """Nothing is in flight and nothing could be claimed: done, stopped, out of keys, or waiting for a moment."""
@@ -184,7 +202,7 @@ class Run:
             self._timer = None
         at = self.dispatcher.next_wake()
         if not math.isinf(at) and not self._finished.is_set():
-            self._timer = asyncio.get_running_loop().call_later(max(0.0, at - now) + 0.0005, self.pump)
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, at - now) + TIMER_S, self.pump)
 
     def _start_pacers(self) -> None:
         for group in self.dispatcher.groups:

@@ -35,10 +35,11 @@ class Scribe:
     def note(self, claim: Claim, sent: float) -> int:
         """Marks a request as in flight."""
         job, target = claim.job, claim.lane.target
+        claim.stamp = self._stamp(sent)
         return self.journal.sent(
             InFlightNote(
                 id=job.prompt.id, repeat=job.repeat, attempt=job.sent, turn=job.turn, provider=target.provider,
-                model=target.model, key=target.key, started_at=self._stamp(sent), sent_s=self._since_start(sent),
+                model=target.model, key=target.key, started_at=claim.stamp, sent_s=self._since_start(sent),
             )
         )  # fmt: skip
 
@@ -81,7 +82,7 @@ class Scribe:
         job, target = claim.job, claim.lane.target
         return AttemptLine(
             id=job.prompt.id, attempt=job.sent, provider=target.provider, model=target.model, key=target.key,
-            started_at=self._stamp(reply.sent), ttft_s=None, latency_s=round(reply.ended - reply.sent, 6),
+            started_at=claim.stamp, ttft_s=None, latency_s=round(reply.ended - reply.sent, 6),
             http_status=reply.status or None, outcome=outcome, billed=billed, retry_after_s=None, input_tokens=None,
             output_tokens=None, usage_source=None, ttfo_s=None, sent_s=self._since_start(reply.sent),
             repeat=job.repeat, turn=job.turn, itl_ms=[], warmup=job.warmup, simulated=self.simulated,

@@ -104,10 +104,15 @@ def finished_calls(calls: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
     return done or None
 
 
+_COMMON = {"prompt_tokens", "completion_tokens", "total_tokens"}
+
+
 def usage_of(raw: Any) -> Usage | None:
     """Token counts under any of their names; None where the server counts nothing."""
     if not isinstance(raw, dict):
         return None
+    if len(raw) == 3 and raw.keys() == _COMMON and all(type(n) is int and n >= 0 for n in raw.values()):
+        return Usage(raw["prompt_tokens"], raw["completion_tokens"])
     given = count(raw, "prompt_tokens", "input_tokens")
     made = count(raw, "completion_tokens", "output_tokens")
     total = count(raw, "total_tokens")

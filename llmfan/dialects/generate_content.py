@@ -96,13 +96,12 @@ class GenerateContent:
 
 
 class PiecesReader(Reading):
-    __slots__ = ("_blocked", "_decode", "_usage")
+    __slots__ = ("_decode", "_usage")
 
     def __init__(self, preset: Preset, whole: ReadWhole, decoder: msgspec.json.Decoder[Piece]):
         super().__init__(preset, whole)
         self._decode = decoder.decode
         self._usage: dict[str, Any] = {}
-        self._blocked = ""
 
     def close(self) -> None:
         """Counts as ended: a document that could be read is whole."""
@@ -126,7 +125,7 @@ class PiecesReader(Reading):
             if isinstance(piece.usage_metadata, dict):
                 self._usage.update(piece.usage_metadata)
             if isinstance(piece.prompt_feedback, dict) and piece.prompt_feedback.get("blockReason"):
-                self._blocked = str(piece.prompt_feedback["blockReason"])
+                self._started = True
                 self._finish = _BLOCKED
             if piece.candidates:
                 self._started = True

@@ -111,7 +111,8 @@ class ChatCompletions:
 
     def _streamed_after_all(self, body: bytes) -> Answer | Failure:
         """Some servers stream whether asked to or not. Nobody saw the moments, so there are none."""
-        reader = self.stream()
+        # Where there is no event after all, the document must not come back here.
+        reader = ChatReader(self._preset, lambda rest, _: no_answer(rest, {}, self._preset, "choices"), self._decoder)
         reader.feed(body, 0.0)
         answer = reader.finish()
         if isinstance(answer, Answer):

@@ -25,7 +25,7 @@ class Reading:
     """Reads one stream. A dialect's reader gives `_take` (the loop over events) and `_usage_seen`.
 
     A moment is noted once for each piece of the network that carried text, never for each event: events of one piece
-    came together, so the gaps between them are 0.
+    came at once, so the gaps between them are 0.
     """
 
     __slots__ = (

@@ -16,10 +16,11 @@ def params(node: Node, path: str, faults: Faults) -> Any:
     """Request fields, passed on as they stand; so they have to be something JSON can say."""
     if isinstance(node, Scalar) and node.value is None:
         return None
-    for _ in entries(node, path, faults):
-        pass
+    list(entries(node, path, faults))  # says so if it is no mapping
+    if not isinstance(node, Table):
+        return UNSET
     _finite(node, path, faults)
-    return plain(node) if isinstance(node, Table) else UNSET
+    return plain(node)
 
 
 def _finite(node: Node, path: str, faults: Faults) -> None:

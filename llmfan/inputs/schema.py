@@ -119,7 +119,8 @@ def _key(node: Node, path: str, faults: Faults) -> Any:
         found = DeclaredKey(line, path, text, given.get("account", ""), given.get("label", ""), limits)
         return found if _well_formed(text, line, path, faults) else UNSET
     text = value_of(node, rules.KEY, path, faults)
-    return DeclaredKey(node.line, path, text) if _well_formed("" if text is None else text, node.line, path, faults) else UNSET
+    good = _well_formed("" if text is None else text, node.line, path, faults)
+    return DeclaredKey(node.line, path, text) if good else UNSET
 
 
 def _well_formed(text: Any, line: int, path: str, faults: Faults) -> bool:

@@ -24,7 +24,8 @@ class Quantiles(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """What one row shows. None: undefined. `limit` is that in force, a minute; `learned` says nobody declared it.
+    """What one row shows. None: undefined. `limit` is that in force, a minute; `learned` says nobody declared it;
+    `best` how many of its lanes are in the first of its states.
 
     `lost` counts attempts without an answer but for refusals by a limit; `fullest` is the limit nearest its end.
     """
@@ -32,7 +33,7 @@ class Figures(NamedTuple):
     name: str
     child: bool
     states: list[State]
-    ready: int
+    best: int
     lanes: int
     in_flight: int
     done: int
@@ -63,12 +64,12 @@ class Row:
     def figures(self, view: RunView, before: Mark, after: Mark) -> Figures:
         tallies = self._mine(view.accumulator)
         limit, learned = self._limit(view.minute)
-        states = together(self.lanes, after.at, view.speed)
+        states, best = together(self.lanes, after.at, view.speed)
         return Figures(
             name=self.name,
             child=bool(self._key or self._model),
             states=states,
-            ready=sum(1 for lane in self.lanes if lane.state(after.at) == "ready"),
+            best=best,
             lanes=len(self.lanes),
             in_flight=sum(lane.in_flight for lane in self.lanes),
             done=sum(t.ok + t.failed for t in tallies),

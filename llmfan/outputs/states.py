@@ -57,15 +57,16 @@ def state_of(lane: Lane, now: float, speed: float = 1.0) -> State:
     return State("ready", None, hold_of(lane, speed) if lane.standing in _HELD else "")
 
 
-def together(lanes: Sequence[Lane], now: float, speed: float) -> list[State]:
-    """The states of several lanes, best first, one of each kind: the one that ends soonest."""
-    best: dict[str, State] = {}
-    for lane in lanes:
-        state = state_of(lane, now, speed)
-        known = best.get(state.kind)
+def together(lanes: Sequence[Lane], now: float, speed: float) -> tuple[list[State], int]:
+    """(the states of several lanes, best first, one of each kind: the one that ends soonest; lanes in the best one)."""
+    found = [state_of(lane, now, speed) for lane in lanes]
+    soonest: dict[str, State] = {}
+    for state in found:
+        known = soonest.get(state.kind)
         if known is None or (state.until is not None and (known.until is None or state.until < known.until)):
-            best[state.kind] = state
-    return sorted(best.values(), key=lambda state: _RANK.index(state.kind))
+            soonest[state.kind] = state
+    states = sorted(soonest.values(), key=lambda state: _RANK.index(state.kind))
+    return states, sum(1 for state in found if state.kind == states[0].kind)
 
 
 def countdown(seconds: float) -> str:

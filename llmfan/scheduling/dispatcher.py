@@ -25,11 +25,12 @@ from llmfan.scheduling.purse import Purse
 class Claim:
     """A job and the lane it goes to, with what it holds of every limit. It is settled exactly once."""
 
-    __slots__ = ("cost", "entries", "job", "lane", "max_tokens", "sent")
+    __slots__ = ("cost", "entries", "job", "lane", "max_tokens", "sent", "stamp")
 
     def __init__(self, job: Job, lane: Lane, cost: Cost, entries: list[Entry], sent: float, max_tokens: int):
         self.job, self.lane, self.cost, self.entries, self.sent = job, lane, cost, entries, sent
         self.max_tokens = max_tokens
+        self.stamp = ""  # UTC, once it has left
 
 
 class Dispatcher:

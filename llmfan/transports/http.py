@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from llmfan.ports import Clock, Endpoint, StreamReader
@@ -37,10 +38,10 @@ class HttpTransport:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
             auto_decompress=True,
             read_bufsize=1 << 18,
-            skip_auto_headers=("Accept-Encoding",),
         )
         self._loop = asyncio.get_running_loop()
         self._urls: dict[str, URL] = {}
+        self._headers: dict[int, CIMultiDict[str]] = {}
 
     async def send(self, endpoint: Endpoint, body: bytes, reader: StreamReader | None) -> Reply:
         """Sends and reads to the end. A cancelled task stays cancelled; a passed deadline is a reply like any other."""
@@ -69,7 +70,7 @@ class HttpTransport:
         self, url: URL, endpoint: Endpoint, body: bytes, reader: StreamReader | None, watch: _Watch
     ) -> Reply:
         async with self._session.post(
-            url, data=body, headers=endpoint.headers, proxy=endpoint.proxy, allow_redirects=False
+            url, data=body, headers=self._headers_of(endpoint), proxy=endpoint.proxy, allow_redirects=False
         ) as response:
             status, headers = response.status, response.headers
             streamed = reader is not None and status == 200 and _is_stream(headers.get("Content-Type", ""))
@@ -99,6 +100,14 @@ class HttpTransport:
         if url is None:
             url = self._urls[text] = URL(text)
         return url
+
+    def _headers_of(self, endpoint: Endpoint) -> CIMultiDict[str]:
+        """In aiohttp's own form, made once. Answers are small: compressing them would only delay a stream."""
+        headers = self._headers.get(id(endpoint))
+        if headers is None:
+            headers = CIMultiDict({"Accept": "*/*", "Accept-Encoding": "identity", **endpoint.headers})
+            self._headers[id(endpoint)] = headers
+        return headers
 
     def _failed(self, watch: _Watch, fault: str, phase: str, detail: str) -> Reply:
         return Reply(sent=watch.started, ended=self._clock(), fault=fault, phase=phase, detail=detail)

@@ -42,10 +42,10 @@ def test_the_model_stands_in_the_address() -> None:
 
 def test_messages_and_settings_are_turned() -> None:
     """An unknown name is a 400 for every prompt of the set."""
-    got = sent(
-        [{"role": "system", "content": "brief"}, {"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}],
-        0.5, top_p=0.9, stop=["x"], seed=1, response_format={"type": "json_object"}, logprobs=True, reasoning_effort="low",
-    )  # fmt: skip
+    messages = [("system", "brief"), ("user", "hi"), ("assistant", "ho")]
+    params = {"top_p": 0.9, "stop": ["x"], "seed": 1, "response_format": {"type": "json_object"}}
+    foreign = {"logprobs": True, "reasoning_effort": "low"}
+    got = sent([{"role": role, "content": text} for role, text in messages], 0.5, **params, **foreign)
     assert got == {
         "systemInstruction": {"parts": [{"text": "brief"}]},
         "contents": [{"role": "user", "parts": [{"text": "hi"}]}, {"role": "model", "parts": [{"text": "ho"}]}],
@@ -94,7 +94,9 @@ def test_a_stream_gives_text_thoughts_and_usage() -> None:
 def test_function_calls_are_given_in_the_other_forms_shape() -> None:
     """Results must not differ in shape by provider."""
     answer = read(piece({"functionCall": {"name": "f", "args": {"x": 1}}}, finish="STOP"))
-    assert answer.tool_calls == [{"id": "call_0", "type": "function", "function": {"name": "f", "arguments": '{"x":1}'}}]
+    assert answer.tool_calls == [
+        {"id": "call_0", "type": "function", "function": {"name": "f", "arguments": '{"x":1}'}}
+    ]
 
 
 def test_a_stream_without_a_reason_to_finish_is_cut() -> None:

@@ -100,7 +100,9 @@ def test_a_stream_gives_text_thinking_usage_and_moments() -> None:
 
 def test_tool_use_is_given_in_the_other_forms_shape() -> None:
     """Results must not differ in shape by provider."""
-    start = event("content_block_start", index=0, content_block={"type": "tool_use", "id": "1", "name": "f", "input": {}})
+    start = event(
+        "content_block_start", index=0, content_block={"type": "tool_use", "id": "1", "name": "f", "input": {}}
+    )
     parts = [event("content_block_delta", index=0, delta={"partial_json": p}) for p in ('{"x"', ":1}")]
     answer = read(START, start, *parts, STOP)
     assert answer.tool_calls == [{"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"x":1}'}}]

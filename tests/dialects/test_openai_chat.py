@@ -134,8 +134,19 @@ def test_every_carrier_of_text_starts_the_clock(delta: dict) -> None:
     assert answer.first == 11.0
 
 
-@pytest.mark.parametrize("delta", [{}, {"role": "assistant"}, {"content": ""}, {"content": None}, {"content": []},
-                                   {"reasoning": ""}, {"tool_calls": []}, {"tool_calls": [{"index": 0, "id": "1"}]}])  # fmt: skip
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {},
+        {"role": "assistant"},
+        {"content": ""},
+        {"content": None},
+        {"content": []},
+        {"reasoning": ""},
+        {"tool_calls": []},
+        {"tool_calls": [{"index": 0, "id": "1"}]},
+    ],
+)
 def test_an_empty_chunk_starts_no_clock(delta: dict) -> None:
     """A zero that looks valid is worse than no figure."""
     answer = read(event(delta), event({}, "length"))
@@ -227,7 +238,10 @@ def test_heartbeats_that_are_no_json_objects_are_passed_over(beat: bytes) -> Non
         (b'data: {"status_code":429,"message":"Requests per minute limit exceeded"}\n\n', "rate_limited"),
         (b'data: {"x_own":{"id":"1","error":"over_capacity"},"choices":[{"delta":{}}]}\n\n', "server_error"),
         (b'data: {"choices":[{"delta":{"content":""},"finish_reason":"error"}]}\n\n', "server_error"),
-        (b'data: {"error":{"code":503,"message":"x"},"choices":[{"delta":{},"finish_reason":"error"}]}\n\n', "overloaded"),
+        (
+            b'data: {"error":{"code":503,"message":"x"},"choices":[{"delta":{},"finish_reason":"error"}]}\n\n',
+            "overloaded",
+        ),
         (b'data: {"choices":[{"delta":{},"finish_reason":"error","error":{"code":429}}]}\n\n', "rate_limited"),
         (b'data: [{"error":{"code":429,"status":"RESOURCE_EXHAUSTED"}}]\n\n', "rate_limited"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -63,7 +64,7 @@ def bare(answer: Answer | Failure) -> object:
 
 def cuts(body: bytes, places: list[int]) -> list[bytes]:
     edges = [0, *sorted({min(p, len(body)) for p in places}), len(body)]
-    return [body[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [body[a:b] for a, b in pairwise(edges)]
 
 
 places = st.lists(st.integers(0, 1600), max_size=40)
@@ -99,17 +100,11 @@ def test_no_bytes_at_all_make_a_reader_crash(pieces: list[bytes], name: str) -> 
     assert isinstance(reader.finish(), Answer | Failure)
 
 
+NAMES = """choices delta content error usage message index finish_reason tool_calls function x_y type candidates parts
+text thinking prompt_tokens content_block usageMetadata code details metadata status_code"""
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(
-            "choices delta content error usage message index finish_reason tool_calls function x_y type candidates "
-            "parts text thinking prompt_tokens content_block usageMetadata code details metadata status_code".split()
-        ),
-        inner,
-        max_size=4,
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES.split()), inner, max_size=4),
     max_leaves=12,
 )
 

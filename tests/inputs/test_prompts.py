@@ -141,7 +141,7 @@ def test_the_check_takes_at_most_32_bytes_a_prompt(write: Write, same: int) -> N
     """A million prompts must fit beside everything else. `same`: how many lines in a row say the same."""
     peaks = []
     for count in (10_000, 30_000):
-        path = write(b"".join(b'"prompt %d"\n\n' % (i // same) for i in range(count)))
+        path = write(b"".join(b'"prompt %060d"\n\n' % (i // same) for i in range(count)))
         tracemalloc.start()
         check_prompts(path, shuffle=True).close()
         peaks.append(tracemalloc.get_traced_memory()[1])
