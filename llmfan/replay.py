@@ -101,7 +101,7 @@ def restore_unanswered(folder: Path, mode: str) -> None:
 
 
 def _set_failed_aside(folder: Path) -> None:
-    """Failed results move to a file of their own, so that their jobs have none; nothing is lost if the run is cut off."""
+    """Failed results move to a file of their own, so that their jobs have none, and nothing is lost in a crash."""
     _rewrite(folder / RETRYING, (raw for raw, line in _raw(folder / RESULTS) if line.status == "failed"))
     _rewrite(folder / RESULTS, (raw for raw, line in _raw(folder / RESULTS) if line.status != "failed"))
 
@@ -146,4 +146,6 @@ def _decode(path: Path, decode: Callable[[bytes], T]) -> Iterator[T]:
         try:
             yield decode(line)
         except msgspec.DecodeError:
-            raise UserError(f"{path}:{number}: not a line of llmfan's; the file was changed by something else") from None
+            raise UserError(
+                f"{path}:{number}: not a line of llmfan's; the file was changed by something else"
+            ) from None

@@ -41,10 +41,6 @@ class SealedHeaders(dict[str, str]):
     __str__ = __repr__
 
 
-def redactor(secrets: Iterable[Secret]) -> Redactor:
-    return Redactor(s.reveal() for s in secrets)
-
-
 class Redactor:
     """Cuts every known secret out of a text: servers do quote keys back in their error messages.
 

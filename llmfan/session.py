@@ -30,7 +30,7 @@ from llmfan.outputs.journal import RUN, SUMMARY, RunJournal, create_folder, lock
 from llmfan.outputs.live import RunView, observer
 from llmfan.records import ErrorInfo, Prompt, ResultLine
 from llmfan.replay import Past, job_mark, lost, replay, restore_unanswered, scope_of
-from llmfan.secret import redactor
+from llmfan.secret import Redactor
 from llmfan.settings import Fleet, to_builtins
 from llmfan.summary import document
 from llmfan.wiring import Crew, Moments, build_dispatcher, network, scopes
@@ -65,7 +65,7 @@ class Session:
         self.env, self.resume, self.quiet = env, resume, quiet
         self.args = args or []
         self.accumulator = Accumulator()
-        self.redact = redactor(fleet.secrets())
+        self.redact = _redactor(fleet)
 
     def execute(self) -> Outcome:
         """Runs to the end on an event loop of its own."""
@@ -217,6 +217,12 @@ class Session:
             print(text, file=sys.stderr)
 
 
+def _redactor(fleet: Fleet) -> Redactor:
+    """Cuts out keys, and header values of the user's own: those may be secrets too."""
+    own = [v for p in fleet.providers for n, v in p.headers.items() if p.preset.headers.get(n) != v]
+    return Redactor([*(s.reveal() for s in fleet.secrets()), *own])
+
+
 def check_same(before: Mapping[str, Any], now: Mapping[str, Any], path: str) -> None:
     """Refuses to mix answers of different making in one folder, and says what differs."""
     differs = []
@@ -264,13 +270,19 @@ def _fleet_document(fleet: Fleet, redact: Callable[[str], str]) -> dict[str, Any
     for p in fleet.providers:
         providers.append(
             {
-                "name": p.name, "preset": p.preset_name, "base_url": redact(p.base_url),
+                "name": p.name,
+                "preset": p.preset_name,
+                "base_url": redact(p.base_url),
                 "models": [to_builtins(m) for m in p.models],
                 "keys": [{"label": k.label, "account": k.account} for k in p.keys],
                 "limits": {f"{key} {model}": limits.axes for (key, model), limits in p.limits.items()},
-                "priority": p.priority, "paid": p.paid, "params": p.params, "max_tokens": p.max_tokens,
-                "temperature": p.temperature, "timeout": p.timeout,
-            }  # fmt: skip
+                "priority": p.priority,
+                "paid": p.paid,
+                "params": p.params,
+                "max_tokens": p.max_tokens,
+                "temperature": p.temperature,
+                "timeout": p.timeout,
+            }
         )
     return {"file": fleet.file, "providers": providers, "notes": fleet.notes}
 
@@ -321,4 +333,3 @@ def _nothing() -> Digests:
 
 def _stamp(moment: dt.datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-

@@ -52,6 +52,8 @@ class Crew:
         for provider in fleet.providers:
             state = ProviderState(provider.name, provider.concurrency, options.speed)
             for key in provider.keys:
+                if key.missing:
+                    continue
                 for model in provider.models:
                     self._add(provider, state, key, model, base_urls.get(provider.name, provider.base_url))
 

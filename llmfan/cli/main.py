@@ -12,7 +12,7 @@ from llmfan.cli.run import run
 
 app = typer.Typer(
     name="llmfan",
-    help="Fan a prompt set out over many LLM providers and keys, each under its own limits, and measure what they deliver.",
+    help="Fan a prompt set out over LLM providers and keys, each under its own limits, and measure what they deliver.",
     epilog="First look, without any key: llmfan run samples/quickstart.jsonl --simulate",
     no_args_is_help=True,
     add_completion=False,

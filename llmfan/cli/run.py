@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _SETTINGS, _WHICH, _BOUNDS, _INPUT, _GENERAL = "Request settings", "Which prompts, where", "Bounds", "Input", "General"
 
 
+# One option a line, so that it reads as a table.
+# fmt: off
 def run(
     prompts: Annotated[str, typer.Argument(metavar="PROMPTS", help="A JSONL file, or - for stdin.")],
     out: Annotated[str | None, typer.Option("--out", "-o", metavar="DIR", help="The run's folder; default runs/TIME-NAME.")] = None,
@@ -54,6 +56,7 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.", rich_help_panel=_GENERAL)] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say which providers are left out, and why.", rich_help_panel=_GENERAL)] = False,
 ) -> None:
+    # fmt: on
     """Send a prompt set to the fleet and write the results, a live table and a summary."""
     from llmfan.options import RunOptions
 

@@ -17,7 +17,7 @@ PLAIN: Cost = (1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 class MeterShop:
-    """Hands out counters; asks for the same limit of the same owner get the same counter.
+    """Hands out counters: the same limit of the same owner is one counter, whoever asks.
 
     `wall` turns a moment of the run's clock into UTC; `speed` makes every window that much shorter (`--simulate-speed`).
     """

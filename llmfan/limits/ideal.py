@@ -15,7 +15,7 @@ from llmfan.limits.axes import Cost
 
 
 class Flow(Struct, frozen=True, kw_only=True):
-    """One owner's limit as the bound sees it: `limit` per `period` seconds (inf: never again), for cost position `unit`."""
+    """One owner's limit: `limit` per `period` seconds (inf: it never comes back), for the cost at position `unit`."""
 
     owner: str
     unit: int

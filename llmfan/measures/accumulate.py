@@ -150,16 +150,24 @@ class Accumulator:
                 whole.merge(tally)
         return whole
 
-    def listing(self, name_of: Callable[[tuple[str, str, str]], str], names: Iterable[str] = ()) -> list[dict[str, Any]]:
+    def listing(
+        self, name_of: Callable[[tuple[str, str, str]], str], names: Iterable[str] = ()
+    ) -> list[dict[str, Any]]:
         """An entry for each name: its totals, distributions and errors. `names` come first, even without figures."""
         groups: dict[str, Tally] = {name: Tally() for name in names}
         for ident, tally in self.tallies.items():
             if name := name_of(ident):
                 groups.setdefault(name, Tally()).merge(tally)
         return [
-            {"name": name, "totals": t.totals(), **t.distributions(), "errors": dict(t.errors), "problems": dict(t.problems)}
+            {
+                "name": name,
+                "totals": t.totals(),
+                **t.distributions(),
+                "errors": dict(t.errors),
+                "problems": dict(t.problems),
+            }
             for name, t in groups.items()
-        ]  # fmt: skip
+        ]
 
 
 def describe(sketch: Sketch) -> dict[str, Any]:

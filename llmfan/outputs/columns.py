@@ -6,17 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from llmfan.outputs import cells
-from llmfan.outputs.cells import Cell, cell_width, count, fit, rate, time
+from llmfan.outputs.cells import Cell, cell_width, count, fit, joined, rate, time
 from llmfan.outputs.rows import Figures
 
 ROOMY = 110
-_UNBOUNDED = 10_000
 
 
 class Column(NamedTuple):
     """`cell` gives the shortest form that says it all for width 0, and a longer one where there is room.
 
-    `least` and `most` bound its width before what is left over is dealt out, `grown` after.
+    `least` and `most` bound its width before what is left over is dealt out; `grown` does after, where it can grow.
     """
 
     title: str
@@ -32,12 +31,12 @@ def columns() -> list[Column]:
     """In the order in which they are given room."""
     return [
         Column("provider", "provider", cells.name, left=True, most=16, grown=28),
-        Column("state", "state", cells.state, left=True, least=18, most=26, grown=72),
+        Column("state", "state", cells.state, left=True, least=18, most=26, grown=64),
         Column("in flight", "fly", lambda f, now, width: [count(f.in_flight, "bold")]),
         Column("done", "done", lambda f, now, width: [count(f.done)]),
         Column("failed", "fail", lambda f, now, width: [count(f.failed, "bold red")]),
         Column("429s", "429s", lambda f, now, width: [count(f.limited, "yellow")]),
-        Column("req/min", "req/min", cells.requests, left=True, least=9, grown=20),
+        Column("req/min", "req/min", cells.requests, left=True, least=16, grown=22),
         Column("tok/s", "tok/s", lambda f, now, width: [rate(f.tokens_per_s)], least=5),
         Column("TTFT p50", "TTFT", lambda f, now, width: [time(f.quantiles.ttft_p50)], least=6),
         Column("latency p50", "p50", lambda f, now, width: [time(f.quantiles.latency_p50)], least=6),
@@ -65,23 +64,26 @@ class Layout:
         roomy = screen >= ROOMY
         gap = 2 if roomy else 1
         titles = [column.title if roomy else column.short for column in self._columns]
-        self._measure(figures, titles, now)
+        rows = [[column.cell(f, now, 0) for column in self._columns] for f in figures]
+        self._measure(figures, rows, titles, now)
         widths = self._fit(gap)
         shown = self._columns[: len(widths)]
         lines: list[Cell] = [_line([[(title, "dim")] for title in titles], shown, widths, gap)]
-        for f in figures:
-            row = [column.cell(f, now, width) for column, width in zip(shown, widths, strict=True)]
+        for f, row in zip(figures, rows, strict=True):
+            for at, column in enumerate(shown):
+                if column.grown:
+                    row[at] = column.cell(f, now, widths[at])
             lines.append(_line(row, shown, widths, gap))
         return lines
 
-    def _measure(self, figures: Sequence[Figures], titles: Sequence[str], now: float) -> None:
+    def _measure(self, figures: Sequence[Figures], rows: list[list[Cell]], titles: Sequence[str], now: float) -> None:
         for at, column in enumerate(self._columns):
-            short = max((cell_width(column.cell(f, now, 0)) for f in figures), default=0)
+            short = max((cell_width(row[at]) for row in rows), default=0)
             base = max(column.least, len(titles[at]), min(column.most, short))
             self._base[at] = max(self._base[at], base)
             if column.grown:
-                long = max((cell_width(column.cell(f, now, _UNBOUNDED)) for f in figures), default=0)
-                self._wanted[at] = max(self._wanted[at], min(column.grown, long))
+                wide = max((cell_width(column.cell(f, now, column.grown)) for f in figures), default=0)
+                self._wanted[at] = max(self._wanted[at], min(column.grown, wide))
 
     def _fit(self, gap: int) -> list[int]:
         """As many columns as there is room for; what is left over goes to those that can use it, first come first."""
@@ -106,4 +108,4 @@ def _line(row: Sequence[Cell], shown: Sequence[Column], widths: Sequence[int], g
         if at:
             line.append((" " * gap, ""))
         line += fit(row[at], width, column.left)
-    return line
+    return joined(line)

@@ -1,8 +1,8 @@
 """The run's folder: results and attempts, appended line by line as they end, and what is in flight right now.
 
-A result is written before its attempt's line, and both before its slot in `in_flight` is freed: after a kill -9 whatever
-has a result is finished, and whatever stands in a slot without one may have been billed. The slots are memory shared
-with the file, so marking a request costs no system call.
+A result is written before its attempt's line, and both before its slot in `in_flight` is freed: after a kill -9
+whatever has a result is finished, and whatever stands in a slot without one may have been billed. The slots are
+memory shared with the file, so marking a request costs no system call.
 """
 
 from __future__ import annotations
@@ -22,7 +22,13 @@ from llmfan.errors import UserError
 from llmfan.records import AttemptLine, ResultLine
 
 SLOT = 512
-RESULTS, ATTEMPTS, IN_FLIGHT, RUN, SUMMARY = "results.jsonl", "attempts.jsonl", "in_flight.jsonl", "run.json", "summary.json"
+RESULTS, ATTEMPTS, IN_FLIGHT, RUN, SUMMARY = (
+    "results.jsonl",
+    "attempts.jsonl",
+    "in_flight.jsonl",
+    "run.json",
+    "summary.json",
+)
 SYNC_S = 0.5
 
 

@@ -25,9 +25,9 @@ class Policy(Struct, frozen=True):
 def charge(job: Job, failure: Failure, lane: Lane, policy: Policy) -> bool:
     """Books a failure on its job. True: the job has ended with it. False: it goes back, changed as the scope says.
 
-    Four cases: the request itself is at fault (a second opinion from one other provider, then the end); it may have been
-    processed (a bounded number of resends); it failed (a bounded number of attempts); it was refused unprocessed (free:
-    only the scope is ruled out, and a scope that rests or is out needs nothing of the job).
+    Four cases: the request itself is at fault (a second opinion from one other provider, then the end); it may have
+    been processed (a bounded number of resends); it failed (a bounded number of attempts); it was refused
+    unprocessed (free: only the scope is ruled out, and that needs nothing of the job).
     """
     job.last = failure
     if failure.ambiguous:

@@ -17,9 +17,33 @@ class Job:
     """
 
     __slots__ = (
-        "ambiguous", "answers", "avoid", "banned", "chars", "failures", "finish_reason", "first_sent", "input_tokens",
-        "last", "latency", "only", "output_tokens", "pinned", "prompt", "reasoning", "refusers", "repeat", "retry",
-        "sent", "started", "tool_calls", "ttfo", "ttft", "usage_source", "warmup", "cost",
+        "ambiguous",
+        "answers",
+        "avoid",
+        "banned",
+        "chars",
+        "cost",
+        "failures",
+        "finish_reason",
+        "first_sent",
+        "input_tokens",
+        "last",
+        "latency",
+        "only",
+        "output_tokens",
+        "pinned",
+        "prompt",
+        "reasoning",
+        "refusers",
+        "repeat",
+        "retry",
+        "sent",
+        "started",
+        "tool_calls",
+        "ttfo",
+        "ttft",
+        "usage_source",
+        "warmup",
     )  # fmt: skip
 
     def __init__(self, prompt: Prompt, repeat: int = 0, only: str = ""):

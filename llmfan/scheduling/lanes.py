@@ -1,4 +1,4 @@
-"""The scheduler's state of each target (a lane), of the lanes that are paced together (a group), and of each provider."""
+"""The scheduler's state of each target (a lane), of lanes paced together (a group), and of each provider."""
 
 from __future__ import annotations
 

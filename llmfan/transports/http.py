@@ -114,7 +114,7 @@ class HttpTransport:
 
 
 class _Watch:
-    """One timer a request, not one a chunk: it fires at the nearest deadline, looks when data last came, and re-arms."""
+    """One timer a request, not one a chunk: at the nearest deadline it looks when data last came, and re-arms."""
 
     __slots__ = ("_clock", "_handle", "_idle", "_loop", "_task", "_total", "expired", "phase", "seen", "started", "why")
 

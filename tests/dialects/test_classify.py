@@ -250,6 +250,13 @@ def test_an_unsaid_daily_quota_rests_until_the_day_turns() -> None:
     assert verdict(429, wrapped("monthly limit reached")).wait == TO_MONTH
 
 
+@pytest.mark.parametrize(("value", "kind"), [("0", "quota_exhausted"), ("60", "rate_limited"), ("05", "rate_limited")])
+def test_a_header_sign_must_fit_the_whole_value(value: str, kind: str) -> None:
+    """A limit of 60 taken for one of 0 would put a sound model out for a day."""
+    rows = row_preset("utc", header="X-Limit: 0")
+    assert verdict(429, wrapped("slow"), {"x-limit": value}, rows).kind == kind
+
+
 def test_signs_count_before_statuses_wherever_they_stand() -> None:
     """A bare `429` row of the catalogue must not hide that the credit is spent."""
     rows = Preset(name="T", checked="2026-11-20", errors=[ErrorRow(kind="rate_limited", scope="account", status=[429])])

@@ -84,6 +84,17 @@ def test_any_cut_of_a_stream_gives_the_same_answer(where: list[int], end: str) -
     assert answer.finish_reason == "stop"
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_cut_at_each_single_byte_gives_the_same_answer(end: str) -> None:
+    """Random cuts seldom fall between a CR and its LF, where one line end is easily taken for two."""
+    body = (end * 2).join([*CHAT, ""]).replace("\n", end).encode()
+    expected = bare(read([body]))
+    assert isinstance(expected, tuple)
+    wrong = [at for at in range(len(body)) if bare(read([body[:at], body[at:]])) != expected]
+    assert not wrong
+    assert bare(read([body[at : at + 1] for at in range(len(body))])) == expected
+
+
 @given(places, ends, st.sampled_from(BROKEN))
 def test_any_cut_of_a_bad_stream_gives_the_same_verdict(where: list[int], end: str, events: list[str]) -> None:
     """Otherwise the same fault would be blamed on different things from run to run."""

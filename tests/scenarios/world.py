@@ -1,4 +1,4 @@
-"""A whole run on the virtual clock: the real dispatcher, conduct, dialects and journal; only time and the network are made."""
+"""A whole run on the virtual clock: dispatcher, conduct, dialects and journal are real; time and network are made."""
 
 from __future__ import annotations
 
