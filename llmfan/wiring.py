@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from random import Random
 
+from msgspec.structs import replace
+
 from llmfan.conduct.speaker import Speaker
 from llmfan.dialects import dialect
 from llmfan.dialects.classify import classify, from_fault
@@ -22,7 +24,7 @@ from llmfan.scheduling.failover import Policy
 from llmfan.scheduling.jobs import Feed, Job, Waiting
 from llmfan.scheduling.lanes import Group, Lane, ProviderState
 from llmfan.scheduling.purse import Purse
-from llmfan.settings import AXES, Fleet, KeySettings, LimitSet, ModelSettings, Provider
+from llmfan.settings import AXES, Fleet, KeySettings, LimitSet, ModelSettings, Preset, Provider
 
 IDLE_S = 30.0
 
@@ -105,6 +107,7 @@ class Crew:
             dialect=speaks,
             endpoint=Endpoint(url, stream_url, headers, timeout, min(IDLE_S, timeout), self._proxy(url)),
             classify=judge,
+            without_usage=lambda: dialect(dialect_name(provider.api), _unasked(preset)),
             from_fault=from_fault,
             model=model.name,
             max_tokens=model.max_tokens or provider.max_tokens,
@@ -120,6 +123,10 @@ class Crew:
         if not any(name.lower() in ("http_proxy", "https_proxy") for name in self._env):
             return None
         return import_module("llmfan.transports.http").proxy_for(url, self._env)  # type: ignore[no-any-return]
+
+
+def _unasked(preset: Preset) -> Preset:
+    return replace(preset, fields=replace(preset.fields, ask_usage=False))
 
 
 def _pacing_axis(limits: LimitSet) -> str | None:

@@ -51,7 +51,7 @@ class Attempts:
         if isinstance(outcome, Answer):
             self._settle_answer(claim, slot, reply, outcome)
         else:
-            self._settle_failure(claim, slot, reply, outcome)
+            self._settle_failure(claim, slot, reply, speaker.adapt(body, outcome))
 
     def _count(self, claim: Claim) -> None:
         claim.job.sent += 1

@@ -6,22 +6,28 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from llmfan.ports import Dialect, Endpoint
 from llmfan.records import Answer, Call, Failure, Reply
 from llmfan.scheduling.jobs import Job
 
 Classify = Callable[[int, Mapping[str, str], bytes], Failure]
+_ASKS = b'"stream_options"'
 FromFault = Callable[[str, str, str], Failure]
 
 
-class Speaker(Struct, frozen=True, kw_only=True):
-    """Request settings, strongest first: the command line's (`forced_*`), the prompt's, the file's."""
+class Speaker(Struct, kw_only=True):
+    """Request settings, strongest first: the command line's (`forced_*`), the prompt's, the file's.
+
+    `without_usage` makes a dialect that does not ask for usage: some servers refuse the question itself.
+    """
 
     dialect: Dialect
     endpoint: Endpoint
     classify: Classify
     from_fault: FromFault
+    without_usage: Callable[[], Dialect]
     model: str
     max_tokens: int
     temperature: float | None
@@ -46,6 +52,13 @@ class Speaker(Struct, frozen=True, kw_only=True):
             model=self.model, messages=job.messages(), max_tokens=self.max_tokens_for(job), temperature=temperature,
             params=params, stream=self.stream,
         )  # fmt: skip
+
+    def adapt(self, body: bytes, failure: Failure) -> Failure:
+        """A request refused for asking for usage is sent again without; everything else stays as it is."""
+        if failure.kind != "bad_request" or _ASKS not in body or "stream_options" not in failure.message:
+            return failure
+        self.dialect = self.without_usage()
+        return replace(failure, scope="key", free=True)
 
     def understand(self, reply: Reply, stream: Any) -> Answer | Failure:
         """What a reply means. The order matters: a broken connection, then a refusal, then the answer itself."""

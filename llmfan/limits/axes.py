@@ -19,7 +19,7 @@ PLAIN: Cost = (1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 class MeterShop:
     """Hands out counters: the same limit of the same owner is one counter, whoever asks.
 
-    `wall` turns a moment of the run's clock into UTC; `speed` makes every window that much shorter (`--simulate-speed`).
+    `wall` turns a moment of the run's clock into UTC; `speed` shortens every window (`--simulate-speed`).
     """
 
     def __init__(self, wall: Callable[[float], dt.datetime], speed: float = 1.0):
@@ -28,13 +28,25 @@ class MeterShop:
 
     def meters(self, provider: Provider, key: KeySettings, model: str) -> list[Meter]:
         limits = provider.limits[key.label, model]
-        return [self._meter(axis, limits, provider, key, model) for axis in limits.axes]
+        owners = {axis: owner_of(axis, limits, provider.name, key, model) for axis in limits.axes}
+        made = [self._meter(axis, limits, owner) for axis, owner in owners.items()]
+        if limits.burst is not None:
+            made += [self._burst(axis, limits, owners[axis]) for axis in ("rps", "rpm", "rph") if axis in owners]
+        return made
 
-    def _meter(self, axis: str, limits: LimitSet, provider: Provider, key: KeySettings, model: str) -> Meter:
-        owner = owner_of(axis, limits, provider.name, key, model)
+    def _meter(self, axis: str, limits: LimitSet, owner: str) -> Meter:
         ident = (owner, axis, limits.axes[axis])
         if ident not in self._made:
             self._made[ident] = self._make(axis, limits, owner)
+        return self._made[ident]
+
+    def _burst(self, axis: str, limits: LimitSet, owner: str) -> Meter:
+        """`burst` may leave at once, and as many again once the limit's rate has made up for them."""
+        burst = float(limits.burst or 1)
+        ident = (owner, f"{axis} burst", burst)
+        if ident not in self._made:
+            window = AXES[axis][1] / self._speed * burst / limits.axes[axis]
+            self._made[ident] = WindowLog(axis, 0, owner, burst, window, guard(window, self._speed))
         return self._made[ident]
 
     def _make(self, axis: str, limits: LimitSet, owner: str) -> Meter:

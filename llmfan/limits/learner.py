@@ -13,9 +13,13 @@ from llmfan.units import MINUTE
 START_PER_MINUTE = 10.0
 START_IN_FLIGHT = 2
 CUT, CUT_DECLARED = 0.7, 0.85
-GROWTH, RECOVERY = 1.1, 1.25
+GROWTH, RECOVERY = 1.1, 1.1
 FLOOR_SHARE = 0.1
-#: A burst is spread over this share of its window (at most RAMP_S): a wrong guess is then seen after few refusals.
+#: A declared limit that was cut is tried a little higher after so much of its window without a refusal.
+RECOVERY_SHARE = 0.25
+#: A burst holds at most so many, and is spread over this share of its window (at most RAMP_S): a wrong guess is then
+#: seen after few refusals.
+BURST_CAP = 30
 RAMP_S, RAMP_SHARE = 5.0, 1 / 12
 
 
@@ -59,15 +63,20 @@ class Pace:
         if self.hat is None:
             return None
         if self.short and not self._refused and not self.learned:
-            return float(self.burst or 1), self.hat / min(RAMP_S / self._speed, self.period * RAMP_SHARE)
+            return 1.0, self.hat / min(RAMP_S / self._speed, self.period * RAMP_SHARE)
         rate = self.hat / (self.period + self._margin)
-        # A burst of two lets a late wake-up be caught up with; slow limits need none and small buckets refuse it.
-        even = 1.0 if rate * self._speed < 2 else 2.0 + rate * 0.02
-        return float(self.burst) if self.burst and not self._refused else even, rate
+        # One at a time is refused by nobody, but loses every late wake-up for ever: that shows above 20 a second.
+        even = 1.0 if rate < 20 else 2.0 + rate * 0.02
+        return even, rate
 
     def window(self) -> float | None:
-        """How many may leave in one window at once; None without a limit."""
-        return self.hat if not self.learned else None
+        """How many may leave at once without a doubt; None without a limit.
+
+        A documented minute is often enforced in slices, so a larger batch is spaced evenly however big the figure is.
+        """
+        if self.learned or self.hat is None:
+            return None
+        return min(self.hat, self.burst or BURST_CAP)
 
     def most_in_flight(self) -> float | None:
         """A limit nobody declared starts with two in flight, and grows as its pace does; None: no cap."""
@@ -80,7 +89,8 @@ class Pace:
         """Notes a success; True when the pace changed (a clean, well used window has passed)."""
         if self.hat is None or self.learn == "off":
             return False
-        if now - self._since < self.period or (self.learned and self._sends < 0.5 * self.hat):
+        clean = self.period * (1.0 if self.ceiling is None else RECOVERY_SHARE)
+        if now - self._since < clean or (self.learned and self._sends < 0.5 * self.hat):
             return False
         self._since, self._sends = now, 0
         before = self.hat

@@ -32,7 +32,7 @@ def columns() -> list[Column]:
     return [
         Column("provider", "provider", cells.name, left=True, most=16, grown=28),
         Column("state", "state", cells.state, left=True, least=18, most=26, grown=64),
-        Column("in flight", "fly", lambda f, now, width: [count(f.in_flight, "bold")]),
+        Column("in flight", "busy", lambda f, now, width: [count(f.in_flight, "bold")]),
         Column("done", "done", lambda f, now, width: [count(f.done)]),
         Column("failed", "fail", lambda f, now, width: [count(f.failed, "bold red")]),
         Column("429s", "429s", lambda f, now, width: [count(f.limited, "yellow")]),

@@ -31,7 +31,7 @@ class PlainLines:
 
     def tick(self, now: float) -> None:
         if self._last is None:
-            self._write(opening(self._view))
+            self.say(opening(self._view))
         self._last = now
         self._tell_notes()
         before, after = self._history.note(now)
@@ -53,7 +53,7 @@ class PlainLines:
     def _tell_notes(self) -> None:
         while self._told < len(self._view.notes):
             self._told += 1
-            self._write(clean(self._view.notes[self._told - 1], LONGEST))
+            self.say(self._view.notes[self._told - 1])
 
     def _write(self, line: str) -> None:
         self._stream.write(line + "\n")
@@ -65,9 +65,9 @@ def opening(view: RunView) -> str:
     providers = len(view.dispatcher.providers)
     keys = len({lane.target.key for lane in view.dispatcher.lanes})
     fleet = f"{simulated(view)}: " if view.simulated else ""
-    done = f" ({view.done_before:,} done before)" if view.done_before else ""
+    jobs = counted(view.total, "job") + (f" ({view.done_before:,} done before)" if view.done_before else "")
     folder = f" → {clean(view.folder, LONGEST)}" if view.folder else ""
-    return f"{fleet}{counted(view.total, 'job')}{done}, {counted(providers, 'provider')}, {counted(keys, 'key')}{folder}"
+    return f"{fleet}{jobs}, {counted(providers, 'provider')}, {counted(keys, 'key')}{folder}"
 
 
 def simulated(view: RunView) -> str:

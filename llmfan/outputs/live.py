@@ -1,4 +1,4 @@
-"""The live table on stderr, and who watches a run: the table on a terminal, plain lines off one, nobody with --quiet."""
+"""The live table on stderr, and who watches a run: the table on a terminal, plain lines off one, or nobody."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class LiveTable:
         self._next = began + min(LONGEST_PAUSE_S, max(EVERY_S, self.cost_s / SHARE))
 
     def say(self, text: str) -> None:
-        self._console.print(Text(clean(text, LONGEST)))
+        self._console.print(Text.assemble((f"{self._wall():%H:%M:%S}  ", "dim"), clean(text, LONGEST)))
 
     def close(self) -> None:
         if self._last is not None:

@@ -138,7 +138,7 @@ class Row:
 
 
 def rows_of(view: RunView) -> list[Row]:
-    """A row a provider in the order of the file; keys beneath where it has several, else models where it has several."""
+    """A row a provider in the order of the file; beneath it its keys, or its models, where it has several."""
     numbers = {id(lane): n for n, lane in enumerate(view.dispatcher.lanes)}
 
     def row(name: str, lanes: list[Lane], key: str = "", model: str = "") -> Row:

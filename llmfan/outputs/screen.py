@@ -38,7 +38,7 @@ class Screen:
         used = max(cell_width(table[0]), min(width, 60))
         lines = [self._title(now, used), *table]
         if more:
-            lines.append([(f"… and {more} more", "dim")])
+            lines.append([(f"… and {more} more providers", "dim")])
         lines += [bar(at.share, used, "green"), self._figures(at), self._hold(now)]
         return [line if cell_width(line) <= width else fit(line, width) for line in lines]
 

@@ -88,21 +88,38 @@ def hold_of(lane: Lane, speed: float) -> str:
     return short_reason(lane.waits_for)
 
 
-def holds(view: RunView) -> list[tuple[str, int]]:
-    """What binds now, and how many lanes it holds: `groq rpm`; that which holds most first."""
+class Hold(NamedTuple):
+    """One thing that holds lanes back, and of which providers."""
+
+    what: str
+    providers: list[str]
+    lanes: int
+
+    def __str__(self) -> str:
+        if not self.providers:
+            return self.what
+        if len(self.providers) > 2:
+            return f"{self.what} of {len(self.providers)} providers"
+        return f"{' and '.join(self.providers)} {self.what}"
+
+
+def holds(view: RunView) -> list[Hold]:
+    """What binds now, that which holds most lanes first: `groq rpm`, `429 of 5 providers`."""
     dispatcher = view.dispatcher
-    counts: Counter[str] = Counter()
+    found: dict[str, Counter[str]] = {}
     for lane in dispatcher.lanes:
         if lane.standing in _HELD and lane.waits_for and not lane.out:
-            counts[clean(f"{lane.target.provider} {hold_of(lane, view.speed)}")] += 1
-    first = []
+            providers = found.setdefault(clean(hold_of(lane, view.speed), 40), Counter())
+            providers[clean(lane.target.provider, 40)] += 1
+    held = [Hold(what, list(who), who.total()) for what, who in found.items()]
+    held.sort(key=lambda hold: -hold.lanes)
     if dispatcher.in_flight >= dispatcher.concurrency and not dispatcher.stopped:
-        first.append((f"--concurrency {dispatcher.concurrency}", dispatcher.in_flight))
-    return first + counts.most_common()
+        held.insert(0, Hold(f"--concurrency {dispatcher.concurrency}", [], dispatcher.in_flight))
+    return held
 
 
-def spell_holds(found: Iterable[tuple[str, int]], most: int = 3) -> str:
-    names = [name for name, _ in found]
+def spell_holds(found: Iterable[Hold], most: int = 4) -> str:
+    names = [str(hold) for hold in found]
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 

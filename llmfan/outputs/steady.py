@@ -12,8 +12,8 @@ _PLAIN = str.maketrans({"—": "-", "…": "...", "━": "=", "╸": "-", "─":
 class SteadyStream:
     """Writes as long as somebody reads. After the first failure (closed, EPIPE, a terminal that is gone) it drops all.
 
-    Rich answers a broken pipe with SystemExit and points stdout at /dev/null even where stderr broke: a run must not end
-    so, and its answers on stdout must not vanish with its progress on stderr.
+    Rich answers a broken pipe with SystemExit and points stdout at /dev/null even where stderr broke: a run must not
+    end so, and its answers on stdout must not vanish with its progress on stderr.
     """
 
     def __init__(self, stream: IO[str]):

@@ -47,8 +47,8 @@ def charge(job: Job, failure: Failure, lane: Lane, policy: Policy) -> bool:
 
 def consequence(failure: Failure) -> Rest:
     """What becomes of the scope: nothing, a rest, out for this run, or a strike against the provider's circuit."""
-    if failure.scope == "request":
-        return "none"
+    if failure.scope == "request" or failure.kind == "bad_request":
+        return "none"  # the request's own fault: nobody rests for it
     if failure.permanent:
         return "out"
     if failure.kind in ("rate_limited", "quota_exhausted", "overloaded"):
