@@ -67,7 +67,7 @@ def fullest(f: Figures, now: float, width: int) -> Cell:
     if f.fullest is None:
         return [UNDEFINED]
     axis, share = f.fullest
-    return [(f"{axis} {share:.0%}", "magenta" if share >= 0.95 else "")]
+    return [(f"{axis} {round(share * 100)} %", "magenta" if share >= 0.95 else "")]
 
 
 def bar(share: float, width: int, style: str) -> Cell:

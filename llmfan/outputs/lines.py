@@ -26,7 +26,7 @@ class PlainLines:
         self._history = History(view)
         self._due = view.started + every_s
         self._last: float | None = None
-        self._told = 0
+        self._told = len(view.notes)  # those were told before the run began
         self._closed = False
 
     def tick(self, now: float) -> None:

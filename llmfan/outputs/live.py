@@ -78,7 +78,7 @@ class LiveTable:
         self._live: Live | None = None
         self._next = -math.inf
         self._last: float | None = None
-        self._told = 0
+        self._told = len(view.notes)  # those were told before the run began
         self._width = 0
         self.cost_s = 0.0  # of the last drawing
 

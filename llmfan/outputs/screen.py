@@ -65,8 +65,9 @@ class Screen:
         if view.simulated:
             left += [("  ", ""), (simulated(view), "bold yellow")]
         right: Cell = [(spell(float(round(max(0.0, now - view.started)))), "dim")]
-        if view.stopping:
-            right = [(f"stopping: {clean(view.stopping)}", "bold yellow"), ("  ", ""), *right]
+        if view.stopping or view.dispatcher.stopped:
+            why = f": {clean(view.stopping)}" if view.stopping else ""
+            right = [(f"stopping{why}", "bold yellow"), ("  ", ""), *right]
         if view.folder:
             room = width - cell_width(left) - cell_width(right) - 4
             left += [("  ", ""), *fit([(_tail(clean(view.folder, 500), room), "dim")], max(0, room))]
