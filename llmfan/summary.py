@@ -85,7 +85,7 @@ def _trouble(lane: Lane, now: float) -> str:
     if lane.out:
         return lane.out
     if lane.provider.circuit.tripped:
-        return f"circuit open: {lane.provider.circuit.why}"
+        return f"{lane.provider.circuit.why}: circuit open"
     return lane.rest_why if lane.resting(now) else ""
 
 

@@ -25,6 +25,8 @@ class SteadyStream:
         if not self.gone:
             try:
                 self._stream.write(self._writable(text))
+            except BlockingIOError:
+                pass  # a terminal that somebody else made non-blocking: this piece is lost, the next may pass
             except (OSError, ValueError):
                 self._leave()
         return len(text)
@@ -33,6 +35,8 @@ class SteadyStream:
         if not self.gone:
             try:
                 self._stream.flush()
+            except BlockingIOError:
+                pass
             except (OSError, ValueError):
                 self._leave()
 

@@ -19,14 +19,15 @@ from llmfan.units import spell
 
 #: Columns in a pipe, where there is no screen to ask.
 PIPE_WIDTH = 120
-ROOMY = 120
+#: From here on columns have whole titles, and from here on two spaces between them.
+TITLED, ROOMY = 120, 140
 _UNDEFINED = "—"
 _LIMITED = ("rate_limited", "quota_exhausted")
 Entry = Mapping[str, Any]
 
 
 class _Column(NamedTuple):
-    """`short` is its title on a screen that is not `ROOMY`; on one narrower than `least` it is left out."""
+    """`short` is its title on a screen that has no room for `title`; on one narrower than `least` it is left out."""
 
     title: str
     short: str
@@ -58,7 +59,7 @@ def print_summary(summary: Entry, folder: str, console: Console | None = None) -
     with console.capture() as page:
         console.print(summary_table(summary, console.width))
         console.print(Text(f"results in {clean(folder, 2000)}"), soft_wrap=True)
-    for line in page.get().splitlines():
+    for line in page.get().rstrip("\n").split("\n"):
         console.file.write(line.rstrip(" ") + "\n")
     console.file.flush()
     return not cast("SteadyStream", console.file).gone
@@ -92,12 +93,11 @@ def _title(summary: Entry) -> Text:
 
 
 def _providers(summary: Entry, width: int) -> Table:
-    roomy = width >= ROOMY
-    table = Table(box=None, padding=(0, 2 if roomy else 1, 0, 0), pad_edge=False, header_style="dim")
+    table = Table(box=None, padding=(0, 2 if width >= ROOMY else 1, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("provider", no_wrap=True, max_width=max(14, width // 6), overflow="ellipsis")
     shown = [column for column in _COLUMNS if width >= column.least]
     for column in shown:
-        table.add_column(column.title if roomy else column.short, justify="right", no_wrap=True)
+        table.add_column(column.title if width >= TITLED else column.short, justify="right", no_wrap=True)
     table.add_column("why", overflow="fold", min_width=10)
     out = summary.get("out") or {}
     for entry in summary["providers"]:
@@ -173,7 +173,7 @@ def _totals(summary: Entry) -> Text:
     ]
     text.append("\n" + " · ".join(parts))
     if (summary.get("client") or {}).get("limited"):
-        text.append("\nllmfan itself was too slow on this machine and held the run back: times are upper bounds", "yellow")
+        text.append("\nllmfan itself was too slow here and held the run back: times are upper bounds", "yellow")
     return text
 
 
