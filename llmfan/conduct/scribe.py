@@ -30,6 +30,7 @@ class Scribe:
         self.journal, self.accumulator = journal, accumulator
         self.start, self.offset, self.simulated = start, offset, simulated
         self._wall = started_at.timestamp()
+        self._second, self._prefix = -1, ""
         self._redact = redact
 
     def note(self, claim: Claim, sent: float) -> int:
@@ -113,8 +114,12 @@ class Scribe:
         return round(self.offset + moment - self.start, 6)
 
     def _stamp(self, moment: float) -> str:
-        wall = dt.datetime.fromtimestamp(self._wall + moment - self.start, dt.UTC)
-        return wall.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        wall = self._wall + moment - self.start
+        second = int(wall)
+        if second != self._second:  # most requests share their second with the one before
+            self._second = second
+            self._prefix = dt.datetime.fromtimestamp(second, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+        return f"{self._prefix}{int((wall - second) * 1000):03d}Z"
 
 
 def _gaps(answer: Answer) -> list[tuple[float, int]]:

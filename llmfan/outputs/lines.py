@@ -27,19 +27,19 @@ class PlainLines:
         self._due = view.started + every_s
         self._last: float | None = None
         self._told = len(view.notes)  # those were told before the run began
-        self._closed = False
+        self._opened = self._closed = False
 
     def tick(self, now: float) -> None:
-        if self._last is None:
-            self.say(opening(self._view))
+        self._open()
         self._last = now
         self._tell_notes()
         before, after = self._history.note(now)
         if now >= self._due:
-            self._due = max(self._due + self._every, now)
+            self._due += self._every * (1 + (now - self._due) // self._every)
             self._write(progress_line(self._view, progress(self._view, before, after), now, self._wall()))
 
     def say(self, text: str) -> None:
+        self._open()
         self._write(f"{self._wall():%H:%M:%S}  {clean(text, LONGEST)}")
 
     def close(self) -> None:
@@ -49,6 +49,12 @@ class PlainLines:
         self._tell_notes()
         if self._last is not None:
             self._write(closing_line(self._view, self._last, self._wall()))
+
+    def _open(self) -> None:
+        """The first line says what is about to run."""
+        if not self._opened:
+            self._opened = True
+            self.say(opening(self._view))
 
     def _tell_notes(self) -> None:
         while self._told < len(self._view.notes):

@@ -11,7 +11,9 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
-from llmfan.limits.axes import Cost, is_quota
+from msgspec.structs import replace
+
+from llmfan.limits.axes import PLAIN, Cost, is_quota
 from llmfan.limits.window import NEVER, SETTLE, Entry, Meter
 from llmfan.records import Failure, Usage
 from llmfan.scheduling.cooldown import Cooldown
@@ -25,11 +27,10 @@ from llmfan.scheduling.purse import Purse
 class Claim:
     """A job and the lane it goes to, with what it holds of every limit. It is settled exactly once."""
 
-    __slots__ = ("cost", "entries", "job", "lane", "max_tokens", "sent", "stamp")
+    __slots__ = ("cost", "entries", "job", "lane", "sent", "stamp")
 
-    def __init__(self, job: Job, lane: Lane, cost: Cost, entries: list[Entry], sent: float, max_tokens: int):
+    def __init__(self, job: Job, lane: Lane, cost: Cost, entries: list[Entry], sent: float):
         self.job, self.lane, self.cost, self.entries, self.sent = job, lane, cost, entries, sent
-        self.max_tokens = max_tokens
         self.stamp = ""  # UTC, once it has left
 
 
@@ -72,7 +73,7 @@ class Dispatcher:
 
     def match(self, now: float) -> list[Claim]:
         """All claims that can be made at `now`."""
-        if self.changed:
+        if self.changed and not self.stopped:
             self._look_for_stranded(now)
         while self._timed and self._timed[0][0] <= now:
             _, _, stamp, lane = heapq.heappop(self._timed)
@@ -141,8 +142,7 @@ class Dispatcher:
                 self._idle.append(lane)
                 return None
             job, came_back = found
-            max_tokens = self._max_tokens(job, lane)
-            cost = self.estimator.cost(job, lane, max_tokens)
+            cost = self.estimator.cost(job, lane, self._max_tokens(job, lane)) if lane.counts_tokens else PLAIN
             at, meter = self._earliest(lane, cost, now)
             if at == NEVER and meter is not None:
                 self.waiting.remove(job, came_back)
@@ -155,9 +155,9 @@ class Dispatcher:
                 self._wait(lane, at, meter.axis if meter else "", quota=meter is not None and is_quota(meter.axis))
                 return None
             self.waiting.remove(job, came_back)
-            return self._claim(job, lane, cost, now, max_tokens)
+            return self._claim(job, lane, cost, now)
 
-    def _claim(self, job: Job, lane: Lane, cost: Cost, now: float, max_tokens: int) -> Claim:
+    def _claim(self, job: Job, lane: Lane, cost: Cost, now: float) -> Claim:
         entries = [m.take(now, cost[m.unit]) for m in lane.meters]
         lane.group.permit = False
         lane.group.in_flight += 1
@@ -172,8 +172,9 @@ class Dispatcher:
         self.purse.reserve(cost[5])
         self._used += 1
         lane.last_used = self._used
+        lane.spent = False
         self._push(lane)
-        return Claim(job, lane, cost, entries, now, max_tokens)
+        return Claim(job, lane, cost, entries, now)
 
     def _may(self, lane: Lane, job: Job, now: float) -> bool:
         """Whether this lane is a right place for this job now."""
@@ -271,8 +272,9 @@ class Dispatcher:
         self._return(job)
 
     def release(self, claim: Claim, now: float) -> None:
-        """Gives a claim back as if it had not been made (the run was stopped before it left, or cancelled)."""
+        """Gives a claim back as if it had not been made (the run was stopped): its job waits again, for --resume."""
         self._free(claim, claim.cost, now, 0.0)
+        self._return(claim.job)
 
     def _free(self, claim: Claim, cost: Cost, now: float, spent: float) -> None:
         lane, provider = claim.lane, claim.lane.provider
@@ -326,7 +328,7 @@ class Dispatcher:
         name, lanes = lanes_of(failure, lane)
         news = [each for each in lanes if not each.out]
         for each in news:
-            each.out = _short(failure)
+            each.out, each.fault = _short(failure), failure
         if news:
             self._say(f"{name} is out for this run: {_short(failure)}")
             self._changed()
@@ -346,7 +348,9 @@ class Dispatcher:
         for place in list(self.waiting.back):
             first = self.waiting.back[place][0]
             fit = [lane for lane in self.lanes if _eligible(lane, first)]
-            if any(lane.able(now) for lane in fit) or (fit and not first.avoid and not first.refusers):
+            if any(lane.able(now) for lane in fit):
+                continue
+            if fit and not first.avoid and not first.refusers and not self._lost_its_model(first, fit, now):
                 continue
             if not first.refusers and all(lane.out for lane in self.lanes):
                 continue  # the run ends for want of a key; the job stays for --resume
@@ -356,9 +360,15 @@ class Dispatcher:
         for name, feed in self.waiting.feeds.items():
             lanes = [lane for lane in self.lanes if name in lane.names]
             if name and alive and all(lane.out for lane in lanes):
-                self._end_feed(feed, lanes[0].out if lanes else "nobody serves it")
+                self._end_feed(feed, (lanes[0].fault if lanes else None) or _NOBODY)
         idle, self._idle = self._idle, []
         self._wake(idle)
+
+    def _lost_its_model(self, job: Job, fit: list[Lane], now: float) -> bool:
+        """A conversation whose model has no quota left, while another could begin it again."""
+        if not job.pinned or not all(lane.exhausted(now) for lane in fit):
+            return False
+        return any(lane.able(now) and (not job.only or job.only in lane.names) for lane in self.lanes)
 
     def _relax(self, job: Job) -> None:
         """Three cases: others were tried first and are gone; a conversation lost its model; or it is over."""
@@ -370,9 +380,10 @@ class Dispatcher:
             job.avoid = frozenset()
             self._return(job)
 
-    def _end_feed(self, feed: Feed, why: str) -> None:
+    def _end_feed(self, feed: Feed, why: Failure) -> None:
+        unsent = replace(why, message=f"not sent: {_short(why)}")
         while feed.peek() is not None:
-            self.ended.append((feed.take(), Failure(kind="auth", scope="key", message=f"not sent: {why}")))
+            self.ended.append((feed.take(), unsent))
 
     def _wake(self, lanes: Iterable[Lane]) -> None:
         for lane in lanes:
@@ -387,6 +398,8 @@ class Dispatcher:
 
     def _wait(self, lane: Lane, until: float, why: str, quota: bool = False) -> None:
         lane.stamp += 1
+        if quota and not lane.spent:
+            self._changed()  # who waits for a better place has to look again
         lane.spent = quota
         lane.standing, lane.waits_for, lane.wakes = Standing.TIMED, why, until
         heapq.heappush(self._timed, (until, lane.number, lane.stamp, lane))
@@ -400,6 +413,7 @@ _NOBODY = Failure(kind="bad_request", scope="request", message="no key of the fl
 
 
 def _eligible(lane: Lane, job: Job) -> bool:
+    """Whether the lane is in the run, and the job is neither tied elsewhere nor barred from it."""
     if lane.out or (job.only and job.only not in lane.names) or (job.pinned and job.pinned not in lane.names):
         return False
     return not (job.banned or job.avoid) or not any(n in job.banned or n in job.avoid for n in lane.names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmfan.limits.axes import PLAIN, Cost
+from llmfan.limits.axes import Cost
 from llmfan.scheduling.jobs import Job
 from llmfan.scheduling.lanes import Lane
 from llmfan.settings import Price
@@ -23,8 +23,6 @@ class Estimator:
 
     def cost(self, job: Job, lane: Lane, max_tokens: int) -> Cost:
         """What to reserve: prompt and max_tokens where the provider charges so, else prompt and expected answer."""
-        if not lane.counts_tokens:
-            return PLAIN
         name = lane.target.name
         tokens_in = self.input_tokens(name, job.size())
         tokens_out = float(max_tokens)

@@ -10,7 +10,7 @@ from typing import Literal
 from llmfan.limits.axes import PLAIN, Cost
 from llmfan.limits.learner import Pace
 from llmfan.limits.window import Meter
-from llmfan.records import Target
+from llmfan.records import Failure, Target
 from llmfan.scheduling.cooldown import Circuit, Cooldown
 from llmfan.settings import Price
 
@@ -97,6 +97,7 @@ class Lane:
         self.last_used = number
         self.in_flight = 0
         self.out = ""
+        self.fault: Failure | None = None  # what put it out
         self.rest_until = -math.inf
         self.rest_kind: RestKind = "cooldown"
         self.rest_why = ""
@@ -116,9 +117,11 @@ class Lane:
 
     def able(self, now: float) -> bool:
         """Whether it can serve in this run as far as is known: not refused, not out of quota, circuit closed."""
-        if self.out or self.provider.circuit.tripped:
-            return False
-        return not (self.rest_until > now and self.rest_kind == "exhausted")
+        return not (self.out or self.provider.circuit.tripped or self.exhausted(now))
+
+    def exhausted(self, now: float) -> bool:
+        """Whether its quota is spent: by the provider's word, or by our own count."""
+        return (self.rest_until > now and self.rest_kind == "exhausted") or (self.spent and self.wakes > now)
 
     def state(self, now: float) -> str:
         """`ready`, `cooldown`, `exhausted`, `out` or `down`, for the eye."""

@@ -202,7 +202,8 @@ def test_an_address_that_is_limited_pauses_the_provider_and_blames_no_key(tmp_pa
     happened = play(tmp_path, [provider("p", 6)], {"p": until(0.5, refuse(5.0), good())}, 60, RunOptions(concurrency=6))
     answered_once(happened, 60)
     refused = [s for s in happened.far.seen if s.status == 429]
-    assert len(refused) == 6
+    assert len(refused) < 12  # what left before all six had been heard
+    assert max(s.at for s in refused) - refused[0].at < 0.05
     assert min(s.at for s in happened.far.seen if s.status == 200) - refused[0].at >= 5.0
     assert len({r["key"] for r in happened.results}) == 6
     shared = set.intersection(*(set(map(id, lane.cooldowns)) for lane in happened.crew.lanes))
