@@ -181,9 +181,9 @@ class Session:
             view_say[0] = watcher.say
             scribe = Scribe(
                 journal, self.accumulator, start=moments.start, started_at=moments.started_at, offset=past.offset,
-                simulated=options.simulate, redact=self.redact,
+                simulated=options.simulate,
             )  # fmt: skip
-            attempts = Attempts(dispatcher, crew.speakers, transport, scribe, clock, options.warmup)
+            attempts = Attempts(dispatcher, crew.speakers, transport, scribe, clock, options.warmup, self.redact)
             bounds = Bounds(max_duration=options.max_duration, max_stall=options.max_stall)
             run = Run(dispatcher, attempts, scribe, watcher, clock, bounds, describe_wait=_when(moments))
             _catch_signals(run)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+
+from msgspec.structs import replace
 
 from llmfan.conduct.scribe import Scribe
 from llmfan.conduct.speaker import Speaker
@@ -27,9 +29,11 @@ class Attempts:
         scribe: Scribe,
         clock: Clock,
         warmup: int = 0,
+        redact: Callable[[str], str] = lambda text: text,
     ):
         self._dispatcher, self._speakers, self._transport = dispatcher, speakers, transport
         self._scribe, self._clock, self._warmup = scribe, clock, warmup
+        self._redact = redact
         self._sent_by: dict[str, int] = {}
 
     async def carry_out(self, claim: Claim) -> None:
@@ -73,6 +77,8 @@ class Attempts:
             dispatcher.go_on(job)
 
     def _settle_failure(self, claim: Claim, slot: int, reply: Reply, failure: Failure) -> None:
+        # Servers quote keys back; from here on the message goes to files and screens.
+        failure = replace(failure, message=self._redact(failure.message))
         claim.job.retry += reply.ended - reply.sent
         ended = self._dispatcher.settle_failure(claim, failure, reply.ended)
         self._scribe.failed(claim, slot, reply, failure, ended)

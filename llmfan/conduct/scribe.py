@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
 
 from llmfan.measures.accumulate import Accumulator
 from llmfan.outputs.journal import InFlightNote, RunJournal
@@ -25,13 +24,11 @@ class Scribe:
         started_at: dt.datetime,
         offset: float = 0.0,
         simulated: bool = False,
-        redact: Callable[[str], str] = lambda text: text,
     ):
         self.journal, self.accumulator = journal, accumulator
         self.start, self.offset, self.simulated = start, offset, simulated
         self._wall = started_at.timestamp()
         self._second, self._prefix = -1, ""
-        self._redact = redact
 
     def note(self, claim: Claim, sent: float) -> int:
         """Marks a request as in flight."""
@@ -70,7 +67,7 @@ class Scribe:
     def failure_result(self, job: Job, lane: Lane | None, failure: Failure) -> ResultLine:
         line = self._result(job, lane, None)
         line.status = "failed"
-        line.error = ErrorInfo(failure.kind, self._redact(failure.message), failure.http_status)
+        line.error = ErrorInfo(failure.kind, failure.message, failure.http_status)
         return line
 
     def _put(self, slot: int, attempt: AttemptLine, result: ResultLine | None) -> None:
