@@ -204,6 +204,7 @@ def _fits(group: Group, jobs: int) -> bool:
 
 def network(options: RunOptions, clock: Clock) -> Transport:
     """The real network; its library is imported only for a run that sends."""
-    from llmfan.transports.http import HttpTransport
+    from llmfan.transports.http import HttpTransport, allow_sockets
 
+    allow_sockets(options.concurrency)
     return HttpTransport(options.concurrency, clock)

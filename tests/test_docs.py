@@ -23,8 +23,9 @@ COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 
 def in_code(word: str) -> bool:
-    """Whether README.md has the word in `code`, alone or among others (`-o DIR`, `a`/`b`)."""
-    return re.search(rf"`[^`\n]*(?<![\w.-]){re.escape(word)}(?![\w-])[^`\n]*`", README) is not None
+    """Whether README.md has the word in `code`, alone or among others (`-o DIR`); not in its examples alone."""
+    spans = (span for line in README.splitlines() for span in line.split("`")[1::2])
+    return any(re.search(rf"(?<![\w.-]){re.escape(word)}(?![\w-])", span) for span in spans)
 
 
 def absent(words: object) -> list[str]:

@@ -74,9 +74,13 @@ def run(
         raise typer.BadParameter("goes with --simulate", param_hint="--simulate-speed")
     if retry_failed and not resume:
         raise typer.BadParameter("goes with --resume", param_hint="--retry-failed")
-    raise typer.Exit(
-        _execute(prompts, options, out, resume, dry_run, providers, env_file, only, exclude, json_, quiet, verbose)
-    )
+    try:
+        code = _execute(
+            prompts, options, out, resume, dry_run, providers, env_file, only, exclude, json_, quiet, verbose
+        )
+    except KeyboardInterrupt:  # while the inputs were being checked: nothing was sent
+        code = 130
+    raise typer.Exit(code)
 
 
 def _execute(

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from llmfan.conduct.attempt import Attempts
 from llmfan.conduct.scribe import Scribe
+from llmfan.errors import UserError
 from llmfan.measures.sketch import Sketch
 from llmfan.pacing.departures import Departures
 from llmfan.ports import Clock, Observer
@@ -69,6 +70,21 @@ class Run:
     async def go(self) -> Ending:
         started = self._clock()
         self._last_end = started
+        try:
+            await self._all_tasks(started)
+        except BaseExceptionGroup as group:
+            mistakes = group.subgroup(UserError)
+            if mistakes is None:
+                raise  # a fault of ours
+            first: BaseException = mistakes
+            while isinstance(first, BaseExceptionGroup):
+                first = first.exceptions[0]
+            raise first from None
+        if self._timer is not None:
+            self._timer.cancel()
+        return self.ending
+
+    async def _all_tasks(self, started: float) -> None:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             self._start_pacers()
@@ -80,9 +96,6 @@ class Run:
             await self._finished.wait()
             for chore in self._chores:
                 chore.cancel()
-        if self._timer is not None:
-            self._timer.cancel()
-        return self.ending
 
     def stop(self, ending: Ending, why: str) -> None:
         """Sends nothing more; those in flight may finish, for `grace` seconds at most."""

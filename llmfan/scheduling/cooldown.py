@@ -10,6 +10,7 @@ import math
 from random import Random
 
 BACKOFF_S, BACKOFF_CAP_S = 1.0, 60.0
+HINT_FLOOR_S = 0.1
 CIRCUIT_S, CIRCUIT_CAP_S = 2.0, 300.0
 #: Failures in a row that open a circuit; a connection that is refused opens it at once.
 PATIENCE = 3
@@ -30,7 +31,10 @@ class Cooldown:
         if fresh:
             self._cut_at = now
             self.steps += 1
-        if wait is None and fresh:
+        if wait is not None and fresh:
+            # A server that says `Retry-After: 0` and refuses again would be asked as fast as the network allows.
+            wait = max(wait, min(BACKOFF_CAP_S, HINT_FLOOR_S * 2.0 ** min(self.steps - 1, 10)) / self._speed)
+        elif fresh:
             ceiling = min(BACKOFF_CAP_S, BACKOFF_S * 2.0 ** min(self.steps - 1, 10)) / self._speed
             wait = max(0.1 * ceiling, rng.uniform(0.0, ceiling))  # full jitter, hardly ever nothing
         if wait is not None:

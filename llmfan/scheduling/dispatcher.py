@@ -61,6 +61,7 @@ class Dispatcher:
         self.ended: list[tuple[Job, Failure]] = []  # jobs no lane will ever take
         self._max_tokens, self._say, self._speed = max_tokens, say, speed
         self._used = len(lanes)
+        self._told_fewer = False
         self._ready: list[tuple[int, int, int, Lane]] = []
         self._timed: list[tuple[float, int, int, Lane]] = []
         self._parked: dict[Lane, None] = {}
@@ -261,11 +262,22 @@ class Dispatcher:
                 if lane.provider.circuit.failed(now, claim.sent, failure.kind, self.rng, at_once=at_once):
                     lane.provider.proven = False
                     self._changed()
+        if failure.free and failure.scope == "request":
+            self._fewer(failure)
         self._changed()  # who waits for a better place has to look again
         if charge(job, failure, lane, self.policy):
             return True
         self._return(job)
         return False
+
+    def _fewer(self, failure: Failure) -> None:
+        """This machine cannot hold so many requests: no provider is punished for that."""
+        fewer = max(1, self.in_flight)
+        if fewer < self.concurrency:
+            self.concurrency = fewer
+            if not self._told_fewer:
+                self._told_fewer = True
+                self._say(f"fewer requests at once from here on: {failure.message}")
 
     def go_on(self, job: Job) -> None:
         """A conversation's next turn waits, on the model that answered the last."""

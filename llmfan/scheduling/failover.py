@@ -34,6 +34,8 @@ def charge(job: Job, failure: Failure, lane: Lane, policy: Policy) -> bool:
         job.ambiguous += 1
     if not failure.free:
         job.failures += 1
+    elif failure.scope == "request":
+        return False  # this machine's own fault (out of sockets): nobody else is to blame
     if failure.scope == "request":
         job.refusers |= {lane.target.provider}
         job.banned |= {lane.target.provider}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import resource
 import ssl
 import urllib.request
 from collections.abc import Mapping
@@ -111,6 +112,15 @@ class HttpTransport:
 
     def _failed(self, watch: _Watch, fault: str, phase: str, detail: str) -> Reply:
         return Reply(sent=watch.started, ended=self._clock(), fault=fault, phase=phase, detail=detail)
+
+
+def allow_sockets(concurrency: int) -> None:
+    """Raises this process's own limit on open files as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = concurrency * 2 + 100  # a simulated far end holds the other half
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 class _Watch:

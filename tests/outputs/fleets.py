@@ -29,7 +29,12 @@ RAW = "\x1b\x07\x9b\u202e\u2066\r\u200b\u2028\x7f"
 
 
 def lanes_of(
-    keys: dict[str, int], *, rpm: float | None = 30.0, models: int = 1, meters: list[Meter] | None = None, speed: float = 1
+    keys: dict[str, int],
+    *,
+    rpm: float | None = 30.0,
+    models: int = 1,
+    meters: list[Meter] | None = None,
+    speed: float = 1,
 ) -> list[Lane]:
     """Provider → number of its keys; each key's requests are a group of their own."""
     lanes: list[Lane] = []

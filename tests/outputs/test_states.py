@@ -18,7 +18,11 @@ def test_a_rest_says_how_long_and_why() -> None:
     [lane] = lanes_of({"a": 1})
     lane.rest(NOW + 11.2, "cooldown", "429 rate_limited: Rate limit reached for m1 in organization o")
     assert state_of(lane, NOW).spell(NOW) == "cooldown 12 s: 429"
-    assert state_of(lane, NOW).spell(NOW, long=True).endswith("429 rate_limited: Rate limit reached for m1 in organization o")
+    assert (
+        state_of(lane, NOW)
+        .spell(NOW, long=True)
+        .endswith("429 rate_limited: Rate limit reached for m1 in organization o")
+    )
     lane.rest(NOW + 18_720, "exhausted", "429 quota_exhausted: requests per day")
     assert state_of(lane, NOW).spell(NOW) == "exhausted 5 h 12 m: 429"
     assert state_of(lane, NOW + 20_000).kind == "ready"
@@ -78,7 +82,9 @@ def test_reasons_are_short(why: str, short: str) -> None:
     assert short_reason(why) == short
 
 
-@pytest.mark.parametrize(("left", "text"), [(-3, "0 s"), (0.2, "1 s"), (7.5, "8 s"), (59.1, "1 m 00 s"), (18_700, "5 h 11 m")])
+@pytest.mark.parametrize(
+    ("left", "text"), [(-3, "0 s"), (0.2, "1 s"), (7.5, "8 s"), (59.1, "1 m 00 s"), (18_700, "5 h 11 m")]
+)
 def test_countdowns_are_whole_seconds(left: float, text: str) -> None:
     """Tenths that change four times a second are unrest."""
     assert countdown(left) == text
@@ -87,11 +93,11 @@ def test_countdowns_are_whole_seconds(left: float, text: str) -> None:
 def test_what_binds_is_told_with_whom_it_binds() -> None:
     """Nobody could tell which limit to raise."""
     lanes = lanes_of({"a": 2, "b": 1, "c": 1, "d": 1})
+    view = view_of(lanes)
     for lane in lanes[:2]:
         timed(lane, NOW + 5, "tpm")
     for lane in lanes[2:]:
         lane.standing, lane.waits_for = Standing.PARKED, "the pace of its limit"
-    view = view_of(lanes)
     assert spell_holds(holds(view)) == "rpm of 3 providers, a tpm"
     in_flight(view, lanes[0], 64)
     assert spell_holds(holds(view)).startswith("--concurrency 64, ")
@@ -100,9 +106,9 @@ def test_what_binds_is_told_with_whom_it_binds() -> None:
 def test_when_everything_waits_it_says_for_what_and_until_when() -> None:
     """A run that sleeps until midnight would look hung."""
     lanes = lanes_of({"a": 1, "b": 1})
+    view = view_of(lanes)
     timed(lanes[0], NOW + 600, "rpd")
     timed(lanes[1], NOW + 90, "429 rate_limited: later")
-    view = view_of(lanes)
     still = standstill(view, NOW)
     assert still is not None
     assert (still.what, still.until) == ("everything waits for a rpd, b 429", NOW + 90)
@@ -111,8 +117,8 @@ def test_when_everything_waits_it_says_for_what_and_until_when() -> None:
 def test_nothing_is_said_to_wait_while_something_moves() -> None:
     """The banner would cry wolf."""
     lanes = lanes_of({"a": 1, "b": 1})
-    timed(lanes[0], NOW + 600, "rpd")
     view = view_of(lanes)
+    timed(lanes[0], NOW + 600, "rpd")
     assert standstill(view, NOW) is None  # b is ready
     timed(lanes[1], NOW + 0.5, "rpm")
     assert standstill(view, NOW) is None  # in a moment
