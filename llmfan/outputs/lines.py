@@ -85,7 +85,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def progress_line(view: RunView, at: Progress, now: float, wall: dt.datetime) -> str:
-    """`12:03:10  410/1319 (31 %)  3.4/s  ETA 4 m 27 s  in flight 24  failed 2  429s 3  waiting: groq rpm`."""
+    """`12:03:10  410/1319 (31 %)  3.4/s  ETA 4 m 27 s  in flight 24  failed 2  429s 3  waiting: NAME rpm`."""
     parts = [
         *_beginning(view, at.done, wall),
         "—/s" if at.rate is None else f"{at.rate:.1f}/s",

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from llmfan.measures.accumulate import Accumulator, Tally
 from llmfan.measures.sketch import Sketch
 from llmfan.outputs.clean import clean
-from llmfan.outputs.states import State, together
+from llmfan.outputs.states import State, summed_up
 from llmfan.outputs.view import Mark, RunView
 from llmfan.scheduling.lanes import Group, Lane
 
@@ -64,7 +64,7 @@ class Row:
     def figures(self, view: RunView, before: Mark, after: Mark) -> Figures:
         tallies = self._mine(view.accumulator)
         limit, learned = self._limit(view.minute)
-        states, best = together(self.lanes, after.at, view.speed)
+        states, best = summed_up(self.lanes, after.at, view.speed)
         return Figures(
             name=self.name,
             child=bool(self._key or self._model),

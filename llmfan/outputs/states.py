@@ -57,7 +57,7 @@ def state_of(lane: Lane, now: float, speed: float = 1.0) -> State:
     return State("ready", None, hold_of(lane, speed) if lane.standing in _HELD else "")
 
 
-def together(lanes: Sequence[Lane], now: float, speed: float) -> tuple[list[State], int]:
+def summed_up(lanes: Sequence[Lane], now: float, speed: float) -> tuple[list[State], int]:
     """(the states of several lanes, best first, one of each kind: the one that ends soonest; lanes in the best one)."""
     found = [state_of(lane, now, speed) for lane in lanes]
     soonest: dict[str, State] = {}
@@ -104,7 +104,7 @@ class Hold(NamedTuple):
 
 
 def holds(view: RunView) -> list[Hold]:
-    """What binds now, that which holds most lanes first: `groq rpm`, `429 of 5 providers`."""
+    """What binds now, that which holds most lanes first: `NAME rpm`, `429 of 5 providers`."""
     dispatcher = view.dispatcher
     found: dict[str, Counter[str]] = {}
     for lane in dispatcher.lanes:

@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 EVENTS = 44
 WORDS = ("barley", "copper", "drift", "ember", "flint", "gravel", "hollow", "indigo", "juniper", "kestrel")
@@ -135,8 +135,7 @@ class Answering(asyncio.Protocol):
         self._answer, self._held = answer, b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by descent
 
     def data_received(self, data: bytes) -> None:
         self._held += data

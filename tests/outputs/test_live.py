@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
@@ -28,7 +30,7 @@ def seen(view: RunView, width: int, height: int, now: float = NOW) -> list[str]:
     return plain(Screen(view, lambda: NOON).lines(now, width, height))
 
 
-def troubled(providers: int = 6, keys: int = 3, **more: object) -> tuple[RunView, list[Lane]]:
+def troubled(providers: int = 6, keys: int = 3, **more: Any) -> tuple[RunView, list[Lane]]:
     """A fleet in which something of everything is the matter."""
     lanes = lanes_of({f"provider-{n}": keys for n in range(1, providers + 1)})
     view = view_of(lanes, total=1319, **more)
@@ -109,7 +111,7 @@ def test_the_bar_shows_what_left_against_the_limit() -> None:
     answered(view, lane, 15)
     row = plain(screen.lines(NOW, 80, 24))[2]
     assert "15/30" in row
-    assert row.count("━") == row.count("─") + row.count("╸") or abs(row.count("━") - row.count("─")) <= 1
+    assert abs(row.count("━") - row.count("─")) <= 1 < row.count("━")
 
 
 def test_the_undefined_is_a_dash() -> None:
@@ -173,7 +175,7 @@ def test_what_is_said_stands_above_the_table() -> None:
 
 def test_the_cursor_comes_back_and_one_line_stays() -> None:
     """The terminal would be left without cursor, and a redirected summary leave no trace of the run on screen."""
-    view, lanes = troubled()
+    view, _ = troubled()
     console, file = terminal(80, 24)
     table = LiveTable(view, console, wall=lambda: NOON)
     table.tick(NOW)
@@ -231,7 +233,7 @@ def test_a_broken_pipe_silences_the_table_and_nothing_else(after: int) -> None:
     """Rich makes SystemExit of it: the run would end because nobody looks."""
     view, _ = troubled()
     console, _ = terminal(80, 24, Gone(after))
-    table = LiveTable(view, console, clock=iter(float(n) for n in range(1000)).__next__)
+    table = LiveTable(view, console, clock=itertools.count(step=10.0).__next__)
     for tick in range(10):
         table.tick(NOW + tick)
         table.say("something")
@@ -252,7 +254,7 @@ class Tty(io.StringIO):
 
 
 def test_a_terminal_gets_the_table_and_all_else_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A log would fill with escape sequences; FORCE_COLOR, which CI systems set, makes Rich see terminals everywhere."""
+    """A log would fill with escape sequences; FORCE_COLOR, set by CI systems, makes Rich see terminals everywhere."""
     view = view_of(lanes_of({"a": 1}))
     for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.delenv(name, raising=False)
@@ -297,7 +299,7 @@ def test_a_narrowed_screen_is_wiped_of_wrapped_lines() -> None:
     """Each resize would leave a torn table behind."""
     view, _ = troubled(providers=2, keys=1)
     console, file = terminal(100, 24)
-    table = LiveTable(view, console, clock=iter(float(n) for n in range(1000)).__next__, wall=lambda: NOON)
+    table = LiveTable(view, console, clock=itertools.count(step=10.0).__next__, wall=lambda: NOON)
     table.tick(NOW)
     file.truncate(0)
     table.tick(NOW + 1)

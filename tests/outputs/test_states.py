@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from llmfan.outputs.states import countdown, holds, short_reason, spell_holds, standstill, state_of, together
+from llmfan.outputs.states import countdown, holds, short_reason, spell_holds, standstill, state_of, summed_up
 from llmfan.scheduling.lanes import Standing
 from tests.outputs.fleets import NASTY, RAW, START, in_flight, lanes_of, timed, view_of
 
@@ -61,7 +61,7 @@ def test_of_several_keys_the_best_comes_first_and_the_soonest_of_a_kind() -> Non
     lanes[0].out = "401 auth"
     lanes[1].rest(NOW + 60, "cooldown", "429")
     lanes[2].rest(NOW + 20, "cooldown", "429")
-    states, best = together(lanes, NOW, 1.0)
+    states, best = summed_up(lanes, NOW, 1.0)
     assert [s.kind for s in states] == ["ready", "cooldown", "out"]
     assert (best, states[1].until) == (1, NOW + 20)
 
