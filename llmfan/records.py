@@ -17,7 +17,7 @@ Message = dict[str, Any]
 
 
 class Target(Struct, frozen=True, kw_only=True):
-    """Where a request can go: one model of one provider by one key. `key` is a label (`groq#2`), never the secret."""
+    """Where a request can go: one model of one provider by one key. `key` is a label (`NAME#2`), never the secret."""
 
     provider: str
     model: str

@@ -27,7 +27,7 @@ def run(
     simulate: Annotated[bool, typer.Option("--simulate", help="The simulated fleet on loopback instead of the network; needs no key.")] = False,
     simulate_speed: Annotated[float, typer.Option("--simulate-speed", metavar="X", help="Its clocks run X times faster than real ones.")] = 1.0,
     mode: Annotated[str, typer.Option("--mode", metavar="spread|providers|models|keys", help="Each prompt once (spread), or to every provider, model or key.", rich_help_panel=_WHICH)] = "spread",
-    only: Annotated[list[str] | None, typer.Option("--only", metavar="NAME", help="Use only this: groq, groq/MODEL, groq#2. Repeatable.", rich_help_panel=_WHICH)] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", metavar="NAME", help="Use only this: NAME, NAME/MODEL or NAME#2. Repeatable.", rich_help_panel=_WHICH)] = None,
     exclude: Annotated[list[str] | None, typer.Option("--exclude", metavar="NAME", help="Leave this out. Repeatable.", rich_help_panel=_WHICH)] = None,
     limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="The first N prompts.", rich_help_panel=_WHICH)] = None,
     repeat: Annotated[int, typer.Option("--repeat", metavar="N", min=1, help="Each prompt N times.", rich_help_panel=_WHICH)] = 1,
