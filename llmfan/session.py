@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import os
-import platform
 import signal
 import sys
 import time
@@ -17,7 +16,6 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from llmfan import __version__
 from llmfan.conduct.attempt import Attempts
 from llmfan.conduct.run import Bounds, Run
 from llmfan.conduct.scribe import Scribe
@@ -30,12 +28,10 @@ from llmfan.outputs.journal import RUN, SUMMARY, RunJournal, create_folder, lock
 from llmfan.outputs.live import RunView, observer
 from llmfan.records import ErrorInfo, Prompt, ResultLine
 from llmfan.replay import Past, job_mark, lost, replay, restore_unanswered, scope_of
-from llmfan.secret import Redactor
-from llmfan.settings import Fleet, to_builtins
+from llmfan.runfile import check_same, new_header, redactor, stamp
+from llmfan.settings import Fleet
 from llmfan.summary import document
 from llmfan.wiring import Crew, Moments, build_dispatcher, network, scopes
-
-RUN_SCHEMA = 1
 
 
 class Outcome(Struct, kw_only=True):
@@ -65,7 +61,7 @@ class Session:
         self.env, self.resume, self.quiet = env, resume, quiet
         self.args = args or []
         self.accumulator = Accumulator()
-        self.redact = _redactor(fleet)
+        self.redact = redactor(fleet)
 
     def execute(self) -> Outcome:
         """Runs to the end on an event loop of its own."""
@@ -82,7 +78,7 @@ class Session:
         finally:
             journal.close()
         restore_unanswered(self.folder, self.options.mode)
-        header["ended_at"] = _stamp(dt.datetime.now(dt.UTC))
+        header["ended_at"] = stamp(dt.datetime.now(dt.UTC))
         outcome.summary["run"]["ended_at"] = header["ended_at"]
         write_whole(self.folder / RUN, header)
         write_whole(self.folder / SUMMARY, outcome.summary)
@@ -91,7 +87,7 @@ class Session:
     # -------------------------------------------------------------- the past
 
     def _past(self) -> tuple[Past, dict[str, Any]]:
-        header = self._header()
+        header = new_header(self.fleet, self.prompts, self.options, self.args, self.redact)
         if not self.resume:
             return Past(done=_nothing()), header
         try:
@@ -103,21 +99,6 @@ class Session:
         header["started_at"] = before.get("started_at", header["started_at"])
         header["sessions"] = [*before.get("sessions", []), *header["sessions"]]
         return past, header
-
-    def _header(self) -> dict[str, Any]:
-        now = _stamp(dt.datetime.now(dt.UTC))
-        return {
-            "schema": RUN_SCHEMA,
-            "args": [self.redact(a) for a in self.args],
-            "shaping": self.options.shaping(),
-            "fleet": _fleet_document(self.fleet, self.redact),
-            "versions": {"llmfan": __version__, "python": platform.python_version()},
-            "prompts": {"path": self.prompts.path, "size": self.prompts.size, "sha256": self.prompts.sha256},
-            "simulated": self.options.simulate,
-            "started_at": now,
-            "ended_at": None,
-            "sessions": [now],
-        }
 
     def _tell_lost(self, past: Past, journal: RunJournal) -> None:
         """Writes down and says which requests were in flight when the run was cut off."""
@@ -217,76 +198,6 @@ class Session:
             print(text, file=sys.stderr)
 
 
-def _redactor(fleet: Fleet) -> Redactor:
-    """Cuts out keys, and header values of the user's own: those may be secrets too."""
-    own = [v for p in fleet.providers for n, v in p.headers.items() if p.preset.headers.get(n) != v]
-    return Redactor([*(s.reveal() for s in fleet.secrets()), *own])
-
-
-def check_same(before: Mapping[str, Any], now: Mapping[str, Any], path: str) -> None:
-    """Refuses to mix answers of different making in one folder, and says what differs."""
-    differs = []
-    now = msgspec.json.decode(msgspec.json.encode(now))
-    for name, value in now["shaping"].items():
-        old = before.get("shaping", {}).get(name)
-        if old != value:
-            differs.append(f"{name} was {_shown(old)}, is {_shown(value)}")
-    old_fleet = {p["name"]: p for p in before.get("fleet", {}).get("providers", [])}
-    for provider in now["fleet"]["providers"]:
-        old = old_fleet.get(provider["name"], provider)
-        for field in ("base_url", "models", "params", "max_tokens", "temperature"):
-            if old[field] != provider[field]:
-                differs.append(f"{provider['name']}.{field} was {_shown(old[field])}, is {_shown(provider[field])}")
-    past_set = before.get("prompts", {})
-    if past_set.get("sha256") != now["prompts"]["sha256"] and not _grew(path, past_set):
-        differs.append("the prompt set has other content than before")
-    if differs:
-        raise UserError("cannot resume: " + "; ".join(differs) + " (start a new run with another --out)")
-
-
-def _grew(path: str, past_set: Mapping[str, Any]) -> bool:
-    """Whether the file begins with exactly what it held before: lines were added at its end."""
-    import hashlib
-
-    digest = hashlib.sha256()
-    left = int(past_set.get("size") or 0)
-    try:
-        with open(path, "rb") as file:
-            while left and (piece := file.read(min(left, 1 << 20))):
-                digest.update(piece)
-                left -= len(piece)
-    except OSError:
-        return False
-    return left == 0 and digest.hexdigest() == past_set.get("sha256")
-
-
-def _shown(value: object) -> str:
-    text = msgspec.json.encode(value).decode()
-    return text if len(text) <= 80 else text[:79] + "…"
-
-
-def _fleet_document(fleet: Fleet, redact: Callable[[str], str]) -> dict[str, Any]:
-    providers = []
-    for p in fleet.providers:
-        providers.append(
-            {
-                "name": p.name,
-                "preset": p.preset_name,
-                "base_url": redact(p.base_url),
-                "models": [to_builtins(m) for m in p.models],
-                "keys": [{"label": k.label, "account": k.account} for k in p.keys],
-                "limits": {f"{key} {model}": limits.axes for (key, model), limits in p.limits.items()},
-                "priority": p.priority,
-                "paid": p.paid,
-                "params": p.params,
-                "max_tokens": p.max_tokens,
-                "temperature": p.temperature,
-                "timeout": p.timeout,
-            }
-        )
-    return {"file": fleet.file, "providers": providers, "notes": fleet.notes}
-
-
 def _lost_result(prompt: Prompt, repeat: int, provider: str, model: str, key: str, simulated: bool) -> ResultLine:
     error = ErrorInfo("cancelled", "was in flight when the run was cut off; not sent again (--max-ambiguous 0)")
     return ResultLine(
@@ -329,7 +240,3 @@ def _nothing() -> Digests:
     empty = Digests()
     empty.freeze()
     return empty
-
-
-def _stamp(moment: dt.datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,112 @@
+"""`run.json`: what was run, with which fleet and prompt set; and whether a resumed run is still the same."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import platform
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from llmfan import __version__
+from llmfan.errors import UserError
+from llmfan.inputs.prompts import PromptSet
+from llmfan.options import RunOptions
+from llmfan.secret import Redactor
+from llmfan.settings import Fleet, to_builtins
+
+SCHEMA = 1
+
+
+def new_header(
+    fleet: Fleet, prompts: PromptSet, options: RunOptions, args: list[str], redact: Callable[[str], str]
+) -> dict[str, Any]:
+    """The document at a run's start; `sessions` has a moment for each time it was started or resumed."""
+    now = stamp(dt.datetime.now(dt.UTC))
+    return {
+        "schema": SCHEMA,
+        "args": [redact(a) for a in args],
+        "shaping": options.shaping(),
+        "fleet": _fleet_document(fleet, redact),
+        "versions": {"llmfan": __version__, "python": platform.python_version()},
+        "prompts": {"path": prompts.path, "size": prompts.size, "sha256": prompts.sha256},
+        "simulated": options.simulate,
+        "started_at": now,
+        "ended_at": None,
+        "sessions": [now],
+    }
+
+
+def redactor(fleet: Fleet) -> Redactor:
+    """Cuts out keys, and header values of the user's own: those may be secrets too."""
+    own = [v for p in fleet.providers for n, v in p.headers.items() if p.preset.headers.get(n) != v]
+    return Redactor([*(s.reveal() for s in fleet.secrets()), *own])
+
+
+def check_same(before: Mapping[str, Any], now: Mapping[str, Any], path: str) -> None:
+    """Refuses to mix answers of different making in one folder, and says what differs."""
+    differs = []
+    now = msgspec.json.decode(msgspec.json.encode(now))
+    for name, value in now["shaping"].items():
+        old = before.get("shaping", {}).get(name)
+        if old != value:
+            differs.append(f"{name} was {_shown(old)}, is {_shown(value)}")
+    old_fleet = {p["name"]: p for p in before.get("fleet", {}).get("providers", [])}
+    for provider in now["fleet"]["providers"]:
+        old = old_fleet.get(provider["name"], provider)
+        for field in ("base_url", "models", "params", "max_tokens", "temperature"):
+            if old[field] != provider[field]:
+                differs.append(f"{provider['name']}.{field} was {_shown(old[field])}, is {_shown(provider[field])}")
+    past_set = before.get("prompts", {})
+    if past_set.get("sha256") != now["prompts"]["sha256"] and not _grew(path, past_set):
+        differs.append("the prompt set has other content than before")
+    if differs:
+        raise UserError("cannot resume: " + "; ".join(differs) + " (start a new run with another --out)")
+
+
+def _grew(path: str, past_set: Mapping[str, Any]) -> bool:
+    """Whether the file begins with exactly what it held before: lines were added at its end."""
+    digest = hashlib.sha256()
+    left = int(past_set.get("size") or 0)
+    try:
+        with open(path, "rb") as file:
+            while left and (piece := file.read(min(left, 1 << 20))):
+                digest.update(piece)
+                left -= len(piece)
+    except OSError:
+        return False
+    return left == 0 and digest.hexdigest() == past_set.get("sha256")
+
+
+def _shown(value: object) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def _fleet_document(fleet: Fleet, redact: Callable[[str], str]) -> dict[str, Any]:
+    providers = []
+    for p in fleet.providers:
+        providers.append(
+            {
+                "name": p.name,
+                "preset": p.preset_name,
+                "base_url": redact(p.base_url),
+                "models": [to_builtins(m) for m in p.models],
+                "keys": [{"label": k.label, "account": k.account} for k in p.keys],
+                "limits": {f"{key} {model}": limits.axes for (key, model), limits in p.limits.items()},
+                "priority": p.priority,
+                "paid": p.paid,
+                "params": p.params,
+                "max_tokens": p.max_tokens,
+                "temperature": p.temperature,
+                "timeout": p.timeout,
+            }
+        )
+    return {"file": fleet.file, "providers": providers, "notes": fleet.notes}
+
+
+def stamp(moment: dt.datetime) -> str:
+    """UTC, ISO 8601, with milliseconds."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
