@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from importlib import import_module
 from random import Random
 
 from msgspec.structs import replace
@@ -122,7 +121,9 @@ class Crew:
     def _proxy(self, url: str) -> str | None:
         if not any(name.lower() in ("http_proxy", "https_proxy") for name in self._env):
             return None
-        return import_module("llmfan.transports.http").proxy_for(url, self._env)  # type: ignore[no-any-return]
+        from llmfan.transports.http import proxy_for
+
+        return proxy_for(url, self._env)
 
 
 def _unasked(preset: Preset) -> Preset:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from llmfan.cli.run import run
+from llmfan.cli.version import show_version
 
 app = typer.Typer(
     name="llmfan",
@@ -22,15 +23,16 @@ app = typer.Typer(
 app.command(epilog="Example: llmfan run prompts.jsonl -p providers.yaml --limit 100")(run)
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def everything(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False,
 ) -> None:
     if version:
-        from llmfan import __version__
-
-        typer.echo(f"llmfan {__version__}")
-        raise typer.Exit
+        show_version()
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
 
 
 def main() -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llmfan.cli.version import show_version
+
 if TYPE_CHECKING:
     from llmfan.inputs.prompts import PromptSet
     from llmfan.options import RunOptions
@@ -54,6 +56,7 @@ def run(
     env_file: Annotated[str | None, typer.Option("--env-file", metavar="FILE", help="Variables; default ./.env where there is one.", rich_help_panel=_GENERAL)] = None,
     json_: Annotated[bool, typer.Option("--json", help="The summary as JSON on stdout, and nothing else there.", rich_help_panel=_GENERAL)] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.", rich_help_panel=_GENERAL)] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=show_version, rich_help_panel=_GENERAL)] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say which providers are left out, and why.", rich_help_panel=_GENERAL)] = False,
 ) -> None:
     # fmt: on

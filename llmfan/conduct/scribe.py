@@ -33,10 +33,10 @@ class Scribe:
     def note(self, claim: Claim, sent: float) -> int:
         """Marks a request as in flight."""
         job, target = claim.job, claim.lane.target
-        claim.stamp = self._stamp(sent)
+        claim.stamp, claim.turn = self._stamp(sent), job.turn
         return self.journal.sent(
             InFlightNote(
-                id=job.prompt.id, repeat=job.repeat, attempt=job.sent, turn=job.turn, provider=target.provider,
+                id=job.prompt.id, repeat=job.repeat, attempt=job.sent, turn=claim.turn, provider=target.provider,
                 model=target.model, key=target.key, started_at=claim.stamp, sent_s=self._since_start(sent),
             )
         )  # fmt: skip
@@ -83,7 +83,7 @@ class Scribe:
             started_at=claim.stamp, ttft_s=None, latency_s=round(reply.ended - reply.sent, 6),
             http_status=reply.status or None, outcome=outcome, billed=billed, retry_after_s=None, input_tokens=None,
             output_tokens=None, usage_source=None, ttfo_s=None, sent_s=self._since_start(reply.sent),
-            repeat=job.repeat, turn=job.turn, itl_ms=[], warmup=job.warmup, simulated=self.simulated,
+            repeat=job.repeat, turn=claim.turn, itl_ms=[], warmup=job.warmup, simulated=self.simulated,
         )  # fmt: skip
 
     def _result(self, job: Job, lane: Lane | None, ended: float | None) -> ResultLine:

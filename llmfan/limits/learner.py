@@ -17,6 +17,8 @@ GROWTH, RECOVERY = 1.1, 1.1
 FLOOR_SHARE = 0.1
 #: A declared limit that was cut is tried a little higher after so much of its window without a refusal.
 RECOVERY_SHARE = 0.25
+#: `learn: up` tries a higher limit only after a stretch in which this share of the known one was used.
+FULL = 0.9
 #: A burst holds at most so many, and is spread over this share of its window (at most RAMP_S): a wrong guess is then
 #: seen after few refusals.
 BURST_CAP = 30
@@ -41,6 +43,7 @@ class Pace:
         learn: str = "down",
     ):
         self.ceiling, self.period, self.burst, self.learn = limit, period, burst, learn
+        self.declared = limit
         self.learned = limit is None
         self.hat = limit
         self.short = False
@@ -92,9 +95,11 @@ class Pace:
         clean = self.period * (1.0 if self.ceiling is None else RECOVERY_SHARE)
         if now - self._since < clean or (self.learned and self._sends < 0.5 * self.hat):
             return False
+        sends, before = self._sends, self.hat
         self._since, self._sends = now, 0
-        before = self.hat
         if self.ceiling is not None:
+            if self.learn == "up" and self.hat >= self.ceiling and sends >= FULL * self.hat * RECOVERY_SHARE:
+                self.ceiling *= RECOVERY
             self.hat = min(self.ceiling, self.hat * RECOVERY)
         else:
             self.hat *= GROWTH if self._refused else 2.0
@@ -107,6 +112,8 @@ class Pace:
         if self.hat is None:
             self.hat = max(1.0, accepted * CUT)
         elif self.ceiling is not None:
+            if self.declared is not None:
+                self.ceiling = max(self.declared, self.ceiling / RECOVERY)
             self.hat = max(self.ceiling * FLOOR_SHARE, self.hat * CUT_DECLARED)
         else:
             self.hat = max(1.0, self.hat * CUT)

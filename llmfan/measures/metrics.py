@@ -37,7 +37,7 @@ TOTALS = (
     Metric(
         name="output_tokens_per_s", unit="1/s", title="tokens/s", formula="output_tokens / duration_s", better="higher"
     ),
-    Metric(name="cost_usd", unit="USD", title="cost", formula="price × tokens of every attempt; null where no price is known"),
+    Metric(name="cost_usd", unit="USD", title="cost", formula="price × tokens of every answer; null where no price is known"),
     Metric(name="accuracy", unit="", title="accuracy", formula="right / (right + wrong)", better="higher"),
     Metric(name="ideal_duration_s", unit="s", title="ideal", formula="the least time in which the limits in force permit these jobs"),
     Metric(name="efficiency", unit="", title="efficiency", formula="ideal_duration_s / duration_s", better="higher"),

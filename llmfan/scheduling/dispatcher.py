@@ -23,15 +23,19 @@ from llmfan.scheduling.jobs import Feed, Job, Waiting
 from llmfan.scheduling.lanes import Group, Lane, ProviderState, Standing
 from llmfan.scheduling.purse import Purse
 
+#: Jobs of a dead key that are ended in one step.
+SLICE = 500
+
 
 class Claim:
     """A job and the lane it goes to, with what it holds of every limit. It is settled exactly once."""
 
-    __slots__ = ("cost", "entries", "job", "lane", "sent", "stamp")
+    __slots__ = ("cost", "entries", "job", "lane", "sent", "stamp", "turn")
 
     def __init__(self, job: Job, lane: Lane, cost: Cost, entries: list[Entry], sent: float):
         self.job, self.lane, self.cost, self.entries, self.sent = job, lane, cost, entries, sent
         self.stamp = ""  # UTC, once it has left
+        self.turn = 0
 
 
 class Dispatcher:
@@ -243,8 +247,17 @@ class Dispatcher:
             cooldown.answered(claim.sent)
         if provider.circuit.answered():
             self._changed()
-        lane.group.pace.answered(now)
+        if lane.group.pace.answered(now) and lane.group.pace.learn == "up":
+            self._allow_more(lane)
         return spent
+
+    @staticmethod
+    def _allow_more(lane: Lane) -> None:
+        """`learn: up`: the counter of a declared pace follows what was found to be accepted."""
+        pace = lane.group.pace
+        for meter in lane.meters:
+            if meter.unit == 0 and pace.ceiling is not None and getattr(meter, "period", 0.0) == pace.period:
+                meter.limit = pace.ceiling
 
     def settle_failure(self, claim: Claim, failure: Failure, now: float) -> bool:
         """Frees the claim and applies the scope's consequence. True: the job has ended; False: it waits again."""
@@ -394,8 +407,11 @@ class Dispatcher:
 
     def _end_feed(self, feed: Feed, why: Failure) -> None:
         unsent = replace(why, message=f"not sent: {_short(why)}")
-        while feed.peek() is not None:
+        for _ in range(SLICE):  # a million prompts for a dead key are not held at once
+            if feed.peek() is None:
+                return
             self.ended.append((feed.take(), unsent))
+        self._changed()
 
     def _wake(self, lanes: Iterable[Lane]) -> None:
         for lane in lanes:
