@@ -22,6 +22,8 @@ FULL = 0.9
 #: A burst holds at most so many, and is spread over this share of its window (at most RAMP_S): a wrong guess is then
 #: seen after few refusals.
 BURST_CAP = 30
+#: How late a wake-up may be without costing anything.
+LATE_S = 0.005
 RAMP_S, RAMP_SHARE = 5.0, 1 / 12
 
 
@@ -68,8 +70,8 @@ class Pace:
         if self.short and not self._refused and not self.learned:
             return 1.0, self.hat / min(RAMP_S / self._speed, self.period * RAMP_SHARE)
         rate = self.hat / (self.period + self._margin)
-        # One at a time is refused by nobody, but loses every late wake-up for ever: that shows above 20 a second.
-        even = 1.0 if rate < 20 else 2.0 + rate * 0.02
+        # One at a time is refused by nobody, but loses every late wake-up for ever: a few milliseconds are caught up with.
+        even = 1.0 + rate * LATE_S
         return even, rate
 
     def window(self) -> float | None:

@@ -6,9 +6,7 @@ that are ready the higher priority goes first, then the least recently used. A p
 
 from __future__ import annotations
 
-import heapq
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 from msgspec.structs import replace
@@ -16,12 +14,13 @@ from msgspec.structs import replace
 from llmfan.limits.axes import PLAIN, Cost, is_quota
 from llmfan.limits.window import NEVER, SETTLE, Entry, Meter
 from llmfan.records import Failure, Usage
-from llmfan.scheduling.cooldown import Cooldown
+from llmfan.scheduling.board import Board
 from llmfan.scheduling.estimate import Estimator, dollars
-from llmfan.scheduling.failover import Policy, charge, consequence, is_exhausted, lanes_of
+from llmfan.scheduling.failover import Policy, charge
 from llmfan.scheduling.jobs import Feed, Job, Waiting
 from llmfan.scheduling.lanes import Group, Lane, ProviderState, Standing
 from llmfan.scheduling.purse import Purse
+from llmfan.scheduling.rests import Rests, short
 
 #: Jobs of a dead key that are ended in one step.
 SLICE = 500
@@ -63,16 +62,11 @@ class Dispatcher:
         self.stopped = False
         self.changed = False  # a lane went out, came back or rests for long: stranded jobs have to be looked for
         self.ended: list[tuple[Job, Failure]] = []  # jobs no lane will ever take
-        self._max_tokens, self._say, self._speed = max_tokens, say, speed
+        self._max_tokens, self._say = max_tokens, say
         self._used = len(lanes)
         self._told_fewer = False
-        self._ready: list[tuple[int, int, int, Lane]] = []
-        self._timed: list[tuple[float, int, int, Lane]] = []
-        self._parked: dict[Lane, None] = {}
-        self._idle: list[Lane] = []
-        self._cooldowns: dict[str, Cooldown] = {}
-        for lane in lanes:
-            self._push(lane)
+        self._rests = Rests(rng, say, speed)
+        self._board = Board(lanes)
 
     # -------------------------------------------------------------- deciding
 
@@ -80,33 +74,27 @@ class Dispatcher:
         """All claims that can be made at `now`."""
         if self.changed and not self.stopped:
             self._look_for_stranded(now)
-        while self._timed and self._timed[0][0] <= now:
-            _, _, stamp, lane = heapq.heappop(self._timed)
-            if lane.stamp == stamp and lane.standing is Standing.TIMED:
-                self._push(lane)
+        self._board.wake_due(now)
         claims: list[Claim] = []
-        while self._ready and self.in_flight < self.concurrency and not self.stopped:
-            _, _, stamp, lane = heapq.heappop(self._ready)
-            if lane.stamp == stamp and lane.standing is Standing.READY:
-                claim = self._try(lane, now)
-                if claim is not None:
-                    claims.append(claim)
+        while self.in_flight < self.concurrency and not self.stopped:
+            lane = self._board.next_ready()
+            if lane is None:
+                break
+            claim = self._try(lane, now)
+            if claim is not None:
+                claims.append(claim)
         return claims
 
     def next_wake(self) -> float:
         """The moment at which a lane that waits for one may be ready; inf if none does."""
-        while self._timed and (
-            self._timed[0][3].stamp != self._timed[0][2] or self._timed[0][3].standing is not Standing.TIMED
-        ):
-            heapq.heappop(self._timed)
-        return self._timed[0][0] if self._timed else math.inf
+        return self._board.next_wake()
 
     def grant(self, group: Group) -> None:
         """The pacer lets one request of a group leave."""
         group.permit = True
         for lane in group.lanes:
             if lane.standing is Standing.PARKED:
-                self._push(lane)
+                self._board.ready(lane)
 
     def wants_permit(self, group: Group) -> bool:
         return not group.permit and not self.stopped
@@ -124,17 +112,17 @@ class Dispatcher:
             self._wait(lane, provider.circuit.open_until, provider.circuit.why)
             return None
         if not provider.room(now, self._share()):
-            self._park(lane, "a first answer" if not provider.proven else "a free slot")
+            self._board.park(lane, "a first answer" if not provider.proven else "a free slot")
             return None
         if group.probing and group.in_flight:
-            self._park(lane, "a trial request")
+            self._board.park(lane, "a trial request")
             return None
         most = group.pace.most_in_flight()
         if most is not None and group.in_flight >= most:
-            self._park(lane, "a limit not known yet")
+            self._board.park(lane, "a limit not known yet")
             return None
         if group.paced and not group.permit:
-            self._park(lane, "the pace of its limit")
+            self._board.park(lane, "the pace of its limit")
             return None
         return self._take(lane, now)
 
@@ -143,8 +131,7 @@ class Dispatcher:
         while True:
             found = self.waiting.first(lambda job: self._may(lane, job, now), lane.names)
             if found is None:
-                lane.standing = Standing.IDLE
-                self._idle.append(lane)
+                self._board.idle(lane)
                 return None
             job, came_back = found
             cost = self.estimator.cost(job, lane, self._max_tokens(job, lane)) if lane.counts_tokens else PLAIN
@@ -154,7 +141,7 @@ class Dispatcher:
                 self._too_large(job, lane, meter, cost)
                 continue
             if at == SETTLE or not self.purse.covers(cost[5]):
-                self._park(lane, "a request in flight to end")
+                self._board.park(lane, "a request in flight to end")
                 return None
             if at > now:
                 self._wait(lane, at, meter.axis if meter else "", quota=meter is not None and is_quota(meter.axis))
@@ -178,7 +165,7 @@ class Dispatcher:
         self._used += 1
         lane.last_used = self._used
         lane.spent = False
-        self._push(lane)
+        self._board.ready(lane)
         return Claim(job, lane, cost, entries, now)
 
     def _may(self, lane: Lane, job: Job, now: float) -> bool:
@@ -265,16 +252,7 @@ class Dispatcher:
         # A refusal before processing costs no tokens; what may have been processed keeps what it reserved.
         kept = claim.cost if failure.ambiguous else (claim.cost[0], 0.0, 0.0, 0.0, 0.0, 0.0)
         self._free(claim, kept, now, kept[5])
-        match consequence(failure):
-            case "rest":
-                self._rest(claim, failure, now)
-            case "out":
-                self._out(lane, failure)
-            case "circuit":
-                at_once = failure.kind == "connection" and failure.free
-                if lane.provider.circuit.failed(now, claim.sent, failure.kind, self.rng, at_once=at_once):
-                    lane.provider.proven = False
-                    self._changed()
+        self._rests.apply(lane, claim.sent, failure, now)
         if failure.free and failure.scope == "request":
             self._fewer(failure)
         self._changed()  # who waits for a better place has to look again
@@ -311,52 +289,10 @@ class Dispatcher:
         provider.last_heard = now
         self.in_flight -= 1
         self.purse.settle(claim.cost[5], spent)
-        if self._parked:
-            self._wake([p for p in self._parked if p.group.permit or not p.group.paced])
+        if self._board.parked:
+            self._board.wake([p for p in self._board.parked if p.group.permit or not p.group.paced])
         if lane.counts_tokens:  # tokens given back may let others of the same owner go sooner
-            self._wake([p for p in provider.lanes if p.standing is Standing.TIMED])
-
-    def _rest(self, claim: Claim, failure: Failure, now: float) -> None:
-        lane = claim.lane
-        name, lanes = lanes_of(failure, lane)
-        if failure.kind == "rate_limited" and (everyone := self._all_refused(claim, now)):
-            name, lanes = lane.provider.name, everyone
-        cooldown = self._cooldowns.get(name)
-        if cooldown is None:
-            cooldown = self._cooldowns[name] = Cooldown(self._speed)
-        fresh = cooldown.refused(now, claim.sent, failure.wait, self.rng)
-        exhausted = is_exhausted(failure)
-        for each in lanes:
-            each.rest(cooldown.until, "exhausted" if exhausted else "cooldown", _short(failure))
-            each.rest_known = failure.wait is not None
-            if cooldown not in each.cooldowns:
-                each.cooldowns.append(cooldown)
-        if fresh:
-            if failure.kind == "rate_limited":
-                for group in dict.fromkeys(each.group for each in lanes):
-                    since = now - group.pace.period
-                    group.pace.refused(now, sum(1 for t in group.sends if since <= t < claim.sent))
-            if failure.wait is None:
-                lane.group.probing = True
-            if exhausted:
-                self._changed()
-
-    def _all_refused(self, claim: Claim, now: float) -> list[Lane]:
-        """The provider's lanes if every account of it was refused within the last second: an address, not a key."""
-        provider = claim.lane.provider
-        provider.refusals.append((now, claim.lane.target.account))
-        accounts = {o.target.account for o in provider.lanes if not o.out}
-        late = {account for at, account in provider.refusals if now - at <= 1.0 / self._speed}
-        return list(provider.lanes) if len(accounts) > 1 and accounts <= late else []
-
-    def _out(self, lane: Lane, failure: Failure) -> None:
-        name, lanes = lanes_of(failure, lane)
-        news = [each for each in lanes if not each.out]
-        for each in news:
-            each.out, each.fault = _short(failure), failure
-        if news:
-            self._say(f"{name} is out for this run: {_short(failure)}")
-            self._changed()
+            self._board.wake([p for p in provider.lanes if p.standing is Standing.TIMED])
 
     # -------------------------------------------------------------- jobs that came back, lanes that wait
 
@@ -386,8 +322,7 @@ class Dispatcher:
             lanes = [lane for lane in self.lanes if name in lane.names]
             if name and alive and all(lane.out for lane in lanes):
                 self._end_feed(feed, (lanes[0].fault if lanes else None) or _NOBODY)
-        idle, self._idle = self._idle, []
-        self._wake(idle)
+        self._board.wake_idle()
 
     def _lost_its_model(self, job: Job, fit: list[Lane], now: float) -> bool:
         """A conversation whose model has no quota left, while another could begin it again."""
@@ -406,35 +341,18 @@ class Dispatcher:
             self._return(job)
 
     def _end_feed(self, feed: Feed, why: Failure) -> None:
-        unsent = replace(why, message=f"not sent: {_short(why)}")
+        unsent = replace(why, message=f"not sent: {short(why)}")
         for _ in range(SLICE):  # a million prompts for a dead key are not held at once
             if feed.peek() is None:
                 return
             self.ended.append((feed.take(), unsent))
         self._changed()
 
-    def _wake(self, lanes: Iterable[Lane]) -> None:
-        for lane in lanes:
-            self._push(lane)
-
-    def _push(self, lane: Lane) -> None:
-        lane.stamp += 1
-        lane.standing = Standing.READY
-        lane.waits_for = ""
-        self._parked.pop(lane, None)
-        heapq.heappush(self._ready, (-lane.target.priority, lane.last_used, lane.stamp, lane))
-
     def _wait(self, lane: Lane, until: float, why: str, quota: bool = False) -> None:
-        lane.stamp += 1
         if quota and not lane.spent:
             self._changed()  # who waits for a better place has to look again
         lane.spent = quota
-        lane.standing, lane.waits_for, lane.wakes = Standing.TIMED, why, until
-        heapq.heappush(self._timed, (until, lane.number, lane.stamp, lane))
-
-    def _park(self, lane: Lane, why: str) -> None:
-        lane.standing, lane.waits_for = Standing.PARKED, why
-        self._parked[lane] = None
+        self._board.wait(lane, until, why)
 
 
 _NOBODY = Failure(kind="bad_request", scope="request", message="no key of the fleet can serve it")
@@ -445,8 +363,3 @@ def _eligible(lane: Lane, job: Job) -> bool:
     if lane.out or (job.only and job.only not in lane.names) or (job.pinned and job.pinned not in lane.names):
         return False
     return not (job.banned or job.avoid) or not any(n in job.banned or n in job.avoid for n in lane.names)
-
-
-def _short(failure: Failure) -> str:
-    status = f"{failure.http_status} " if failure.http_status else ""
-    return f"{status}{failure.kind}" + (f": {failure.message}" if failure.message else "")
