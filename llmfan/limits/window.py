@@ -16,7 +16,7 @@ from llmfan.units import DAY
 NEVER = math.inf
 SETTLE = -math.inf
 #: Arrival jitter allowed for: half a second, or this share of a short window.
-JITTER_S, JITTER_SHARE = 0.5, 0.04
+JITTER_S, JITTER_SHARE = 0.5, 0.05
 
 
 def guard(period: float, speed: float = 1.0) -> float:

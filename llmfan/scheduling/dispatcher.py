@@ -183,6 +183,7 @@ class Dispatcher:
         return any(
             o is not lane and _eligible(o, job) and o.able(now) and (o.provider.proven or o.provider.in_flight)
             for o in self.lanes
+            if lane.target.paid or not o.target.paid  # a paid one waits for the free ones: they must not wait for it
         )
 
     def _share(self) -> int:
@@ -227,7 +228,9 @@ class Dispatcher:
         else:
             self._free(claim, claim.cost, now, 0.0)
         provider = lane.provider
-        provider.proven = True
+        if not provider.proven:
+            provider.proven = True
+            self._changed()  # what was sent once already may come here now
         provider.slowest = max(provider.slowest, now - claim.sent)
         lane.group.probing = False
         for cooldown in lane.cooldowns:
