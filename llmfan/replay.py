@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -15,10 +16,41 @@ from llmfan.inputs.digests import Digests
 from llmfan.measures.accumulate import Accumulator
 from llmfan.outputs.journal import ATTEMPTS, RESULTS, InFlightNote, left_in_flight, read_lines, repair
 from llmfan.records import AttemptLine, ResultLine
+from llmfan.scheduling.memory import Sent
 
 RETRYING = "retrying.jsonl"
 T = TypeVar("T")
 _RESULT, _ATTEMPT = msgspec.json.Decoder(ResultLine), msgspec.json.Decoder(AttemptLine)
+
+
+#: Outcomes of requests that were refused before a provider counted them.
+_UNCOUNTED = ("rate_limited", "quota_exhausted", "connection", "auth", "payment_required")
+
+
+class Recent:
+    """What was sent in the last day (longer for monthly limits it is not kept), in few enough pieces for any run."""
+
+    FINE_S, KEPT_S = 120.0, 86400.0
+
+    def __init__(self, wall: float):
+        self._wall = wall
+        self._pieces: dict[tuple[str, str, str, float], list[int]] = {}
+
+    def add(self, line: AttemptLine) -> None:
+        age = self._wall - dt.datetime.fromisoformat(line.started_at).timestamp()
+        if line.outcome in _UNCOUNTED or not 0 <= age <= self.KEPT_S:
+            return
+        piece = age if age <= self.FINE_S else age - age % 60.0  # the younger end of its minute: the safer one
+        counts = self._pieces.setdefault((line.provider, line.model, line.key, piece), [0, 0, 0])
+        counts[0] += 1
+        counts[1] += line.input_tokens or 0
+        counts[2] += line.output_tokens or 0
+
+    def sent(self) -> list[Sent]:
+        return [
+            Sent(provider=p, model=m, key=k, age=age, count=n, input_tokens=tin, output_tokens=tout)
+            for (p, m, k, age), (n, tin, tout) in self._pieces.items()
+        ]
 
 
 class Past(Struct, kw_only=True):
@@ -30,6 +62,7 @@ class Past(Struct, kw_only=True):
     offset: float = 0.0
     tries: dict[tuple[str, int, str], int] = field(default_factory=dict)
     in_flight: list[InFlightNote] = field(default_factory=list)
+    recent: Recent = field(default_factory=lambda: Recent(0.0))
     torn: bool = False
 
 
@@ -49,9 +82,10 @@ def scope_of(mode: str, provider: str | None, model: str | None, key: str | None
     return ""
 
 
-def replay(folder: Path, mode: str, accumulator: Accumulator, *, retry_failed: bool = False) -> Past:
+def replay(folder: Path, mode: str, accumulator: Accumulator, wall: float, *, retry_failed: bool = False) -> Past:
     """Repairs torn ends, counts what is there, and finds what was in flight. Call it with the folder locked."""
-    past = Past(done=Digests(), torn=repair(folder / RESULTS) | repair(folder / ATTEMPTS))
+    torn = repair(folder / RESULTS) | repair(folder / ATTEMPTS)
+    past = Past(done=Digests(), torn=torn, recent=Recent(wall))
     _restore_failed(folder, mode)
     if retry_failed:
         _set_failed_aside(folder)
@@ -66,6 +100,7 @@ def replay(folder: Path, mode: str, accumulator: Accumulator, *, retry_failed: b
     wanted = {(n.id, n.repeat, n.attempt) for n in notes}
     for attempt in _decode(folder / ATTEMPTS, _ATTEMPT.decode):
         accumulator.attempt(attempt)
+        past.recent.add(attempt)
         past.offset = max(past.offset, attempt.sent_s + attempt.latency_s)
         scope = scope_of(mode, attempt.provider, attempt.model, attempt.key)
         if job_mark(attempt.id, attempt.repeat, scope) not in past.done:

@@ -29,6 +29,7 @@ from llmfan.outputs.live import RunView, observer
 from llmfan.records import ErrorInfo, Prompt, ResultLine
 from llmfan.replay import Past, job_mark, lost, replay, restore_unanswered, scope_of
 from llmfan.runfile import check_same, new_header, redactor, stamp
+from llmfan.scheduling.memory import remember
 from llmfan.settings import Fleet
 from llmfan.summary import document
 from llmfan.wiring import Crew, Moments, build_dispatcher, network, scopes
@@ -95,7 +96,9 @@ class Session:
         except (OSError, msgspec.DecodeError):
             raise UserError(f"{self.folder / RUN}: cannot be read; this folder holds no run to resume") from None
         check_same(before, header, self.prompts.path)
-        past = replay(self.folder, self.options.mode, self.accumulator, retry_failed=self.options.retry_failed)
+        past = replay(
+            self.folder, self.options.mode, self.accumulator, time.time(), retry_failed=self.options.retry_failed
+        )
         header["started_at"] = before.get("started_at", header["started_at"])
         header["sessions"] = [*before.get("sessions", []), *header["sessions"]]
         return past, header
@@ -108,6 +111,7 @@ class Session:
             return
         for note in past.in_flight:
             line = lost(note, self.options.simulate)
+            past.recent.add(line)
             journal.attempt(line)
             self.accumulator.attempt(line)
             if self.options.max_ambiguous == 0:
@@ -142,6 +146,8 @@ class Session:
         async with AsyncExitStack() as stack:
             base_urls = await stack.enter_async_context(_simulated(self.fleet, options)) if options.simulate else {}
             crew = Crew(self.fleet, options, moments, base_urls, {} if options.simulate else self.env)
+            if not options.simulate:  # a simulated fleet begins with fresh windows, whatever the folder holds
+                remember(crew.lanes, past.recent.sent(), clock())
             where = scopes(crew.lanes, options.mode)
             per_scope = min(self.prompts.count, options.limit or self.prompts.count) * options.repeat
             view_say: list[Callable[[str], None]] = [self._say]

@@ -49,6 +49,9 @@ class Meter(Protocol):
 
     def used(self, now: float) -> float: ...
 
+    def recall(self, at: float, now: float, amount: float) -> None:
+        """Counts what was sent at `at`, before this process began, if it still counts. Oldest first."""
+
 
 class WindowLog:
     """At most `limit` in any window of `period` seconds, whatever the server's kind (sliding, fixed, refill of capacity
@@ -90,6 +93,10 @@ class WindowLog:
         self._expire(now)
         return self._total
 
+    def recall(self, at: float, now: float, amount: float) -> None:
+        if amount > 0 and at > now - self.span:
+            self.take(at, amount)
+
     def _expire(self, now: float) -> None:
         log, edge = self._log, now - self.span
         while log and log[0].at <= edge:
@@ -130,6 +137,10 @@ class Calendar:
         self._roll(now)
         return self._used
 
+    def recall(self, at: float, now: float, amount: float) -> None:
+        if self._next_reset(at) > now:
+            self.take(now, amount)
+
     def _roll(self, now: float) -> None:
         if now >= self._resets_at:
             self._used, self._resets_at = 0.0, self._next_reset(now)
@@ -156,3 +167,6 @@ class InFlight:
 
     def used(self, now: float) -> float:
         return self._now
+
+    def recall(self, at: float, now: float, amount: float) -> None:
+        """Nothing of an earlier process is in flight any more."""

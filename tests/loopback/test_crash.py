@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from llmfan.simulation.fake import good
+from llmfan.simulation.fake import good, limited
 from tests.loopback.serving import Serving, finish, lines, prompt_file, providers_file, run, start
 
 
@@ -128,3 +128,20 @@ def _listed(err: str) -> list[str]:
         if "were in flight" in line:
             return line.rpartition(": ")[2].split(", ")
     return []
+
+
+def test_a_resumed_run_remembers_what_it_sent_and_does_not_pass_the_limit(tmp_path: Path) -> None:
+    """The provider's window still holds what was sent before the crash; a fresh count would be refused at once."""
+    killer = Killer()
+    killer.number = signal.SIGKILL
+    with Serving({"a": limited("sliding", 12, 60.0, good(0.0))}, killer) as far:
+        entry = {"base_url": far.base_url("a"), "keys": ["key-one-1234"], "model": "m", "limits": {"rpm": 12}}
+        file, prompts = providers_file(tmp_path, {"a": entry}), prompt_file(tmp_path, 12)
+        args = ["run", str(prompts), "-p", str(file), "--out", "r"]
+        killer.at = [8]
+        killer.process = start(tmp_path, *args)
+        assert finish(killer.process)[0] == -signal.SIGKILL
+        code, _, _ = run(tmp_path, *args, "--resume", "--max-duration", "8s")
+    assert code == 4  # it waits for the window rather than being refused
+    assert 10 <= far.requests <= 12
+    assert not [s for s in far.fleet.seen if s.status == 429]

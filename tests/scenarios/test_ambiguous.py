@@ -75,6 +75,15 @@ def test_the_second_send_stays_where_there_is_no_elsewhere(tmp_path: Path) -> No
     assert sorted(sends(happened).values()) == [1, 1, 1, 1, 2]
 
 
+def test_a_second_send_that_waits_for_a_first_answer_leaves_when_it_comes(tmp_path: Path) -> None:
+    """Nobody looked again once the other place had proved itself: the job was left and the run gave up."""
+    fleet = [provider("mute", axes={"concurrency": 1}, priority=9), provider("slow", 2)]
+    gone = always(504, b"<html>504</html>", latency=5.0)
+    happened = play(tmp_path, fleet, {"mute": gone, "slow": good(9.0)}, 2, RunOptions(timeout=10, concurrency=2))
+    assert happened.run.ending == "done"
+    assert Counter(r["status"] for r in happened.results) == {"ok": 2}
+
+
 def test_with_zero_a_job_that_may_have_been_billed_fails_at_once(tmp_path: Path) -> None:
     """The user said never: not even with a healthy provider beside."""
     fleet = [provider("mute", priority=9), provider("good")]
