@@ -13,6 +13,7 @@ from msgspec import Struct, field
 
 from llmfan.errors import UserError
 from llmfan.inputs.digests import Digests
+from llmfan.marks import job_mark, short_mark
 from llmfan.measures.accumulate import Accumulator
 from llmfan.outputs.journal import ATTEMPTS, RESULTS, InFlightNote, left_in_flight, read_lines, repair
 from llmfan.records import AttemptLine, ResultLine
@@ -54,21 +55,21 @@ class Recent:
 
 
 class Past(Struct, kw_only=True):
-    """What an earlier session left. `tries`: requests sent so far for jobs that have no result."""
+    """What an earlier session left.
+
+    `tries`: requests sent so far for jobs without a result, by `short_mark`; `missing`: lines of attempts that ended
+    just before the crash, made again from their results.
+    """
 
     done: Digests
     finished: int = 0
     failed: int = 0
     offset: float = 0.0
-    tries: dict[tuple[str, int, str], int] = field(default_factory=dict)
+    tries: dict[str, int] = field(default_factory=dict)
     in_flight: list[InFlightNote] = field(default_factory=list)
+    missing: list[AttemptLine] = field(default_factory=list)
     recent: Recent = field(default_factory=lambda: Recent(0.0))
     torn: bool = False
-
-
-def job_mark(id_: str, repeat: int, scope: str) -> bytes:
-    """What identifies a job: its prompt, which repeat, and the provider, model or key it is tied to."""
-    return f"{id_}\x00{repeat}\x00{scope}".encode("utf-8", "surrogatepass")
 
 
 def scope_of(mode: str, provider: str | None, model: str | None, key: str | None) -> str:
@@ -89,35 +90,76 @@ def replay(folder: Path, mode: str, accumulator: Accumulator, wall: float, *, re
     _restore_failed(folder, mode)
     if retry_failed:
         _set_failed_aside(folder)
+    notes = {(mark_of(note, mode), note.attempt): note for note in left_in_flight(folder)}
+    ended = _take_results(folder, mode, accumulator, past, {mark for mark, _ in notes})
+    seen = _take_attempts(folder, mode, accumulator, past, set(notes))
+    for (mark, number), note in notes.items():
+        result = ended.get(mark)
+        if (mark, number) in seen or (result is not None and result.attempts > number):
+            continue
+        if result is not None and result.attempts == number:
+            past.missing.append(_from_result(note, result))
+            continue
+        past.in_flight.append(note)
+        past.tries[mark] = note.attempt
+        past.offset = max(past.offset, note.sent_s)
+    return past
+
+
+def _take_results(
+    folder: Path, mode: str, accumulator: Accumulator, past: Past, noted: set[str]
+) -> dict[str, ResultLine]:
+    """Counts the results; gives those whose jobs are in the notes of what was in flight."""
+    ended = {}
     for line in _decode(folder / RESULTS, _RESULT.decode):
-        past.done.add(job_mark(line.id, line.repeat, scope_of(mode, line.provider, line.model, line.key)))
+        scope = scope_of(mode, line.provider, line.model, line.key)
+        past.done.add(job_mark(line.id, line.repeat, scope))
         past.finished += 1
         past.failed += line.status == "failed"
         accumulator.result(line)
+        if noted and (mark := short_mark(line.id, line.repeat, scope)) in noted:
+            ended[mark] = line
     past.done.freeze()
-    seen: set[tuple[str, int, int]] = set()
-    notes = left_in_flight(folder)
-    wanted = {(n.id, n.repeat, n.attempt) for n in notes}
+    return ended
+
+
+def _take_attempts(
+    folder: Path, mode: str, accumulator: Accumulator, past: Past, noted: set[tuple[str, int]]
+) -> set[tuple[str, int]]:
+    """Counts the attempts; gives those of the noted requests that have a line."""
+    seen = set()
     for attempt in _decode(folder / ATTEMPTS, _ATTEMPT.decode):
         accumulator.attempt(attempt)
         past.recent.add(attempt)
         past.offset = max(past.offset, attempt.sent_s + attempt.latency_s)
         scope = scope_of(mode, attempt.provider, attempt.model, attempt.key)
-        if job_mark(attempt.id, attempt.repeat, scope) not in past.done:
-            ident = (attempt.id, attempt.repeat, scope)
-            past.tries[ident] = max(past.tries.get(ident, 0), attempt.attempt)
-        if (attempt.id, attempt.repeat, attempt.attempt) in wanted:
-            seen.add((attempt.id, attempt.repeat, attempt.attempt))
-    for note in notes:
-        scope = scope_of(mode, note.provider, note.model, note.key)
-        if (note.id, note.repeat, note.attempt) in seen:
-            continue
-        if job_mark(note.id, note.repeat, scope) in past.done:
-            continue
-        past.in_flight.append(note)
-        past.tries[note.id, note.repeat, scope] = note.attempt
-        past.offset = max(past.offset, note.sent_s)
-    return past
+        open_ = job_mark(attempt.id, attempt.repeat, scope) not in past.done
+        if open_ or noted:
+            mark = short_mark(attempt.id, attempt.repeat, scope)
+            if open_:
+                past.tries[mark] = max(past.tries.get(mark, 0), attempt.attempt)
+            if (mark, attempt.attempt) in noted:
+                seen.add((mark, attempt.attempt))
+    return seen
+
+
+def mark_of(note: InFlightNote, mode: str) -> str:
+    """By the whole id, which a slot may have had no room for: then its fingerprint stands there."""
+    return note.mark or short_mark(note.id, note.repeat, scope_of(mode, note.provider, note.model, note.key))
+
+
+def _from_result(note: InFlightNote, result: ResultLine) -> AttemptLine:
+    """The line of a request whose result was written and whose own line was not."""
+    line = lost(note, result.simulated)
+    line.outcome = result.error.kind if result.error else "ok"
+    line.billed = "unknown" if result.error else "yes"
+    line.ambiguous = False
+    line.latency_s = result.latency_s or 0.0
+    line.ttft_s, line.ttfo_s = result.ttft_s, result.ttfo_s
+    if result.usage is not None:
+        line.input_tokens, line.output_tokens = result.usage.input_tokens, result.usage.output_tokens
+        line.usage_source = result.usage.source
+    return line
 
 
 def lost(note: InFlightNote, simulated: bool) -> AttemptLine:

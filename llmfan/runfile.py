@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -20,16 +20,14 @@ from llmfan.settings import Fleet, to_builtins
 SCHEMA = 1
 
 
-def new_header(
-    fleet: Fleet, prompts: PromptSet, options: RunOptions, args: list[str], redact: Callable[[str], str]
-) -> dict[str, Any]:
-    """The document at a run's start; `sessions` has a moment for each time it was started or resumed."""
+def new_header(fleet: Fleet, prompts: PromptSet, options: RunOptions, args: list[str]) -> dict[str, Any]:
+    """The document at a run's start, keys not yet cut out; `sessions`: when it was started and resumed."""
     now = stamp(dt.datetime.now(dt.UTC))
     return {
         "schema": SCHEMA,
-        "args": [redact(a) for a in args],
+        "args": args,
         "shaping": options.shaping(),
-        "fleet": _fleet_document(fleet, redact),
+        "fleet": _fleet_document(fleet),
         "versions": {"llmfan": __version__, "python": platform.python_version()},
         "prompts": {"path": prompts.path, "size": prompts.size, "sha256": prompts.sha256},
         "simulated": options.simulate,
@@ -42,7 +40,8 @@ def new_header(
 def redactor(fleet: Fleet) -> Redactor:
     """Cuts out keys, and header values of the user's own: those may be secrets too."""
     own = [v for p in fleet.providers for n, v in p.headers.items() if p.preset.headers.get(n) != v]
-    return Redactor([*(s.reveal() for s in fleet.secrets()), *own])
+    words = [word for value in own for word in value.split() if len(word) >= 8]  # `Token KEY` may come back as KEY
+    return Redactor([*(s.reveal() for s in fleet.secrets()), *own, *words])
 
 
 def check_same(before: Mapping[str, Any], now: Mapping[str, Any], path: str) -> None:
@@ -85,14 +84,14 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
-def _fleet_document(fleet: Fleet, redact: Callable[[str], str]) -> dict[str, Any]:
+def _fleet_document(fleet: Fleet) -> dict[str, Any]:
     providers = []
     for p in fleet.providers:
         providers.append(
             {
                 "name": p.name,
                 "preset": p.preset_name,
-                "base_url": redact(p.base_url),
+                "base_url": p.base_url,
                 "models": [to_builtins(m) for m in p.models],
                 "keys": [{"label": k.label, "account": k.account} for k in p.keys],
                 "limits": {f"{key} {model}": limits.axes for (key, model), limits in p.limits.items()},

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
+
+import msgspec
 
 
 class Secret:
@@ -50,8 +53,20 @@ class Redactor:
     def __init__(self, texts: Iterable[str]):
         self._texts = sorted({t for t in texts if len(t) >= 6}, key=len, reverse=True)
 
+    def document(self, value: dict[str, Any]) -> dict[str, Any]:
+        """A JSON document without them: a user can put a key anywhere, a field that is written down included."""
+        text = msgspec.json.encode(value).decode()
+        if not any(t in text or _in_json(t) in text for t in self._texts):
+            return value
+        clean = Redactor([*self._texts, *map(_in_json, self._texts)])(text)
+        return msgspec.json.decode(clean, type=dict[str, Any])
+
     def __call__(self, text: str) -> str:
         for t in self._texts:
             if t in text:
                 text = text.replace(t, "[key]")
         return text
+
+
+def _in_json(text: str) -> str:
+    return msgspec.json.encode(text).decode()[1:-1]

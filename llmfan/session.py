@@ -22,12 +22,13 @@ from llmfan.conduct.scribe import Scribe
 from llmfan.errors import UserError
 from llmfan.inputs.digests import Digests
 from llmfan.inputs.prompts import PromptSet
+from llmfan.marks import job_mark, short_mark
 from llmfan.measures.accumulate import Accumulator
 from llmfan.options import RunOptions
-from llmfan.outputs.journal import RUN, SUMMARY, RunJournal, create_folder, lock_folder, write_whole
+from llmfan.outputs.journal import RUN, SUMMARY, InFlightNote, RunJournal, create_folder, lock_folder, write_whole
 from llmfan.outputs.live import RunView, observer
 from llmfan.records import ErrorInfo, Prompt, ResultLine
-from llmfan.replay import Past, job_mark, lost, replay, restore_unanswered, scope_of
+from llmfan.replay import Past, lost, mark_of, replay, restore_unanswered, scope_of
 from llmfan.runfile import check_same, new_header, redactor, stamp
 from llmfan.scheduling.memory import remember
 from llmfan.settings import Fleet
@@ -65,30 +66,45 @@ class Session:
         self.redact = redactor(fleet)
 
     def execute(self) -> Outcome:
-        """Runs to the end on an event loop of its own."""
+        """Runs to the end on an event loop of its own. A disk that is full is no crash: exit 4, and resume goes on."""
+        try:
+            return self._execute()
+        except OSError as error:
+            raise UserError(f"{self.folder}: {error.strerror or error}", exit_code=4) from None
+
+    def _execute(self) -> Outcome:
         if not self.resume:
             create_folder(self.folder)
         lock = lock_folder(self.folder)
         past, header = self._past()
+        write_whole(self.folder / RUN, header)  # first: from here on the folder can be resumed
         journal = RunJournal(self.folder, self.options.concurrency, lock)
         try:
             self._tell_lost(past, journal)
-            write_whole(self.folder / RUN, header)
+            journal.open_slots()
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 outcome = runner.run(self._conduct(journal, past, header))
         finally:
             journal.close()
-        restore_unanswered(self.folder, self.options.mode)
+        self._write_end(header, outcome)
+        return outcome
+
+    def _write_end(self, header: dict[str, Any], outcome: Outcome) -> None:
+        """The closing documents. The answers are safe by now, so a disk that has no room for these is only said."""
         header["ended_at"] = stamp(dt.datetime.now(dt.UTC))
         outcome.summary["run"]["ended_at"] = header["ended_at"]
-        write_whole(self.folder / RUN, header)
-        write_whole(self.folder / SUMMARY, outcome.summary)
-        return outcome
+        try:
+            restore_unanswered(self.folder, self.options.mode)
+            write_whole(self.folder / RUN, header)
+            write_whole(self.folder / SUMMARY, outcome.summary)
+        except (OSError, UserError) as error:
+            self._say(f"{self.folder}: the summary could not be written: {error}")
+            outcome.exit_code = outcome.exit_code if outcome.exit_code > 4 else 4
 
     # -------------------------------------------------------------- the past
 
     def _past(self) -> tuple[Past, dict[str, Any]]:
-        header = new_header(self.fleet, self.prompts, self.options, self.args, self.redact)
+        header = self.redact.document(new_header(self.fleet, self.prompts, self.options, self.args))
         if not self.resume:
             return Past(done=_nothing()), header
         try:
@@ -107,6 +123,10 @@ class Session:
         """Writes down and says which requests were in flight when the run was cut off."""
         if past.torn:
             self._say(f"{self.folder}: a torn last line was cut off (kept beside it as .torn)")
+        for line in past.missing:
+            journal.attempt(line)
+            self.accumulator.attempt(line)
+            past.recent.add(line)
         if not past.in_flight:
             return
         for note in past.in_flight:
@@ -114,8 +134,8 @@ class Session:
             past.recent.add(line)
             journal.attempt(line)
             self.accumulator.attempt(line)
-            if self.options.max_ambiguous == 0:
-                self._fail_lost(note.id, note.repeat, note.provider, note.model, note.key, past, journal)
+        if self.options.max_ambiguous == 0:
+            self._fail_lost(past, journal)
         ids = ", ".join(sorted({note.id for note in past.in_flight}))
         again = "they are not sent again (--max-ambiguous 0)" if self.options.max_ambiguous == 0 else "sent again"
         self._say(
@@ -123,19 +143,20 @@ class Session:
             f"{again}: {ids}"
         )
 
-    def _fail_lost(
-        self, id_: str, repeat: int, provider: str, model: str, key: str, past: Past, journal: RunJournal
-    ) -> None:
-        scope = scope_of(self.options.mode, provider, model, key)
+    def _fail_lost(self, past: Past, journal: RunJournal) -> None:
+        """`--max-ambiguous 0`: what may have been billed is not bought again, but ends here."""
+        notes = {mark_of(note, self.options.mode): note for note in past.in_flight}
         for prompt in self.prompts.prompts():
-            if prompt.id == id_:
-                result = _lost_result(prompt, repeat, provider, model, key, self.options.simulate)
+            for note in [n for n in notes.values() if n.id == prompt.id or n.mark]:
+                scope = scope_of(self.options.mode, note.provider, note.model, note.key)
+                if short_mark(prompt.id, note.repeat, scope) not in notes:
+                    continue
+                result = _lost_result(prompt, note, self.options.simulate)
                 journal.result(result)
                 self.accumulator.result(result)
                 past.finished += 1
-                past.done.add(job_mark(id_, repeat, scope))
-                past.done.freeze()
-                return
+                past.done.add(job_mark(prompt.id, note.repeat, scope))
+        past.done.freeze()
 
     # -------------------------------------------------------------- the present
 
@@ -154,7 +175,7 @@ class Session:
             dispatcher = build_dispatcher(
                 self.fleet, crew, options, self._read, per_scope, lambda text: view_say[0](self.redact(text)),
                 (lambda id_, repeat, scope: job_mark(id_, repeat, scope) in past.done) if self.resume else None,
-                (lambda id_, repeat, scope: past.tries.get((id_, repeat, scope), 0)) if self.resume else None,
+                (lambda id_, repeat, scope: past.tries.get(short_mark(id_, repeat, scope), 0)) if past.tries else None,
             )  # fmt: skip
             total = per_scope * len(where)
             transport = network(options, clock)
@@ -194,7 +215,7 @@ class Session:
             code = 4
         elif summary["totals"]["failed"] or not self.accumulator.done:
             code = 1
-        return Outcome(exit_code=code, why=self.redact(run.why), summary=summary)
+        return Outcome(exit_code=code, why=self.redact(run.why), summary=self.redact.document(summary))
 
     def _read(self) -> Iterator[Prompt]:
         return self.prompts.prompts(self.options.limit, self.options.shuffle, self.options.seed)
@@ -204,13 +225,13 @@ class Session:
             print(text, file=sys.stderr)
 
 
-def _lost_result(prompt: Prompt, repeat: int, provider: str, model: str, key: str, simulated: bool) -> ResultLine:
+def _lost_result(prompt: Prompt, note: InFlightNote, simulated: bool) -> ResultLine:
     error = ErrorInfo("cancelled", "was in flight when the run was cut off; not sent again (--max-ambiguous 0)")
     return ResultLine(
-        id=prompt.id, index=prompt.index, repeat=repeat, status="failed", provider=provider, model=model, key=key,
-        text=None, reasoning=None, finish_reason=None, usage=None, cost_usd=None, wait_s=None, retry_s=0.0, ttft_s=None,
-        ttfo_s=None, latency_s=None, total_s=None, attempts=1, error=error, expect=prompt.expect, score=None,
-        metadata=prompt.metadata, simulated=simulated,
+        id=prompt.id, index=prompt.index, repeat=note.repeat, status="failed", provider=note.provider,
+        model=note.model, key=note.key, text=None, reasoning=None, finish_reason=None, usage=None, cost_usd=None,
+        wait_s=None, retry_s=0.0, ttft_s=None, ttfo_s=None, latency_s=None, total_s=None, attempts=note.attempt,
+        error=error, expect=prompt.expect, score=None, metadata=prompt.metadata, simulated=simulated,
     )  # fmt: skip
 
 

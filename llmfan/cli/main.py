@@ -44,6 +44,8 @@ def main() -> None:
     except UserError as error:
         print(f"llmfan: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except BrokenPipeError:  # `| head`: the reader has gone; results are in their files
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(0)

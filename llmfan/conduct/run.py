@@ -25,6 +25,8 @@ from llmfan.scheduling.lanes import Group, Lane, Standing
 Ending = Literal["done", "interrupted", "bound", "nothing_left", "storage"]
 #: A spent quota that comes back sooner than this is waited for; else the run ends and says when it does.
 SHORT_RESET_S = 60.0
+#: So many waits in a row that a server named itself and then refused again are no reason to go on waiting.
+PROMISES = 3
 TICK_S, LAG_S = 0.25, 0.1
 #: A timer under a millisecond fires at once on uvloop: a little more than asked for keeps it from spinning.
 TIMER_S = 0.001
@@ -256,7 +258,11 @@ class Run:
                 self.stop("bound", f"no job has ended for {bounds.max_stall:g} s (--max-stall)")
 
     def _known_wait(self, now: float) -> bool:
-        return any(lane.resting(now) and lane.rest_known and not lane.out for lane in self.dispatcher.lanes)
+        """Somebody said when it ends, and has not broken that promise over and over."""
+        return any(
+            lane.resting(now) and lane.rest_known and not lane.out and all(c.steps <= PROMISES for c in lane.cooldowns)
+            for lane in self.dispatcher.lanes
+        )
 
     async def _measure_lag(self) -> None:
         while True:

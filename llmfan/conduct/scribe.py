@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+from llmfan.marks import short_mark
 from llmfan.measures.accumulate import Accumulator
 from llmfan.outputs.journal import InFlightNote, RunJournal
 from llmfan.records import Answer, AttemptLine, ErrorInfo, Failure, Reply, ResultLine, ResultUsage, Usage
@@ -38,7 +39,8 @@ class Scribe:
             InFlightNote(
                 id=job.prompt.id, repeat=job.repeat, attempt=job.sent, turn=claim.turn, provider=target.provider,
                 model=target.model, key=target.key, started_at=claim.stamp, sent_s=self._since_start(sent),
-            )
+            ),
+            lambda: short_mark(job.prompt.id, job.repeat, job.only),
         )  # fmt: skip
 
     def answered(self, claim: Claim, slot: int, reply: Reply, answer: Answer, usage: Usage, last: bool) -> None:
@@ -62,7 +64,8 @@ class Scribe:
         """A job that ended without a last attempt: no lane could take it."""
         result = self.failure_result(job, None, failure)
         self.journal.result(result)
-        self.accumulator.result(result)
+        if self.journal.broken is None:
+            self.accumulator.result(result)
 
     def failure_result(self, job: Job, lane: Lane | None, failure: Failure) -> ResultLine:
         line = self._result(job, lane, None)
@@ -71,7 +74,8 @@ class Scribe:
         return line
 
     def _put(self, slot: int, attempt: AttemptLine, result: ResultLine | None) -> None:
-        self.journal.ended(slot, attempt, result)
+        if not self.journal.ended(slot, attempt, result):
+            return  # it could not be kept: the figures count what the files hold
         self.accumulator.attempt(attempt)
         if result is not None:
             self.accumulator.result(result)

@@ -70,7 +70,7 @@ class Pace:
         if self.short and not self._refused and not self.learned:
             return 1.0, self.hat / min(RAMP_S / self._speed, self.period * RAMP_SHARE)
         rate = self.hat / (self.period + self._margin)
-        # One at a time is refused by nobody, but loses every late wake-up for ever: a few milliseconds are caught up with.
+        # One at a time is refused by nobody, but loses every late wake-up for ever: a few milliseconds are made up for.
         even = 1.0 + rate * LATE_S
         return even, rate
 

@@ -13,7 +13,7 @@ import errno
 import fcntl
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -21,7 +21,7 @@ import msgspec
 from llmfan.errors import UserError
 from llmfan.records import AttemptLine, ResultLine
 
-SLOT = 512
+SLOT = 1024
 RESULTS, ATTEMPTS, IN_FLIGHT, RUN, SUMMARY = (
     "results.jsonl",
     "attempts.jsonl",
@@ -44,6 +44,7 @@ class InFlightNote(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     started_at: str
     sent_s: float
+    mark: str = ""
 
 
 class RunJournal:
@@ -55,27 +56,38 @@ class RunJournal:
         self._lock = lock
         self._results = _append(folder / RESULTS)
         self._attempts = _append(folder / ATTEMPTS)
-        self._slots, self._free = _slots(folder / IN_FLIGHT, slots), list(range(slots - 1, -1, -1))
+        self._slots: mmap.mmap | None = None
+        self._free = list(range(slots - 1, -1, -1))
         self._count = slots
         self._dirty = False
         self.broken: OSError | None = None
 
-    def sent(self, note: InFlightNote) -> int:
-        """Marks a request as in flight, before it leaves."""
+    def open_slots(self) -> None:
+        """Begins a new list of what is in flight. What an old one held must be in attempts.jsonl by now."""
+        self.sync()
+        self._slots = _slots(self.folder / IN_FLIGHT, self._count)
+
+    def sent(self, note: InFlightNote, mark: Callable[[], str]) -> int:
+        """Marks a request as in flight, before it leaves. `mark` identifies its job where the id is too long."""
+        assert self._slots is not None
         slot = self._free.pop()
         line = self._encode(note)
-        if len(line) >= SLOT:  # a very long id: its beginning names it well enough
-            short = msgspec.structs.replace(note, id=note.id[:80] + "…", model=note.model[:60])
-            line = self._encode(short)[: SLOT - 1]
+        if len(line) >= SLOT:
+            short = {name: getattr(note, name)[:60] for name in ("id", "provider", "model", "key")}
+            line = self._encode(msgspec.structs.replace(note, **short, mark=mark()))
         at = slot * SLOT
         self._slots[at : at + len(line)] = line
         return slot
 
-    def ended(self, slot: int, attempt: AttemptLine, result: ResultLine | None) -> None:
+    def ended(self, slot: int, attempt: AttemptLine, result: ResultLine | None) -> bool:
+        """Writes what became of a request. False: it could not be kept, and its slot stays as it was."""
         if result is not None:
             self.result(result)
-        self._write(self._attempts, self._encode(attempt) + b"\n")
+        self.attempt(attempt)
+        if self.broken is not None:
+            return False
         self.free(slot)
+        return True
 
     def result(self, result: ResultLine) -> None:
         self._write(self._results, self._encode(result) + b"\n")
@@ -84,6 +96,7 @@ class RunJournal:
         self._write(self._attempts, self._encode(attempt) + b"\n")
 
     def free(self, slot: int) -> None:
+        assert self._slots is not None
         at = slot * SLOT
         self._slots[at : at + SLOT - 1] = b" " * (SLOT - 1)
         self._free.append(slot)
@@ -107,11 +120,13 @@ class RunJournal:
 
     def close(self) -> None:
         self.sync()
-        self._slots.flush()
-        self._slots.close()
+        if self._slots is not None:
+            with contextlib.suppress(OSError):
+                self._slots.flush()
+            self._slots.close()
         for fd in (self._results, self._attempts, self._lock):
             os.close(fd)
-        if len(self._free) == self._count:
+        if self._slots is not None and len(self._free) == self._count:
             (self.folder / IN_FLIGHT).unlink(missing_ok=True)
 
     def _write(self, fd: int, line: bytes) -> None:
@@ -129,13 +144,17 @@ class RunJournal:
 
 def create_folder(folder: Path) -> None:
     """Makes a new run's folder (0700); one that holds a run already is refused."""
-    if (folder / RUN).exists() or (folder / RESULTS).exists():
+    if (folder / RUN).exists() or _size(folder / RESULTS):
         raise UserError(f"{folder}: holds another run (use --resume to go on with it, or another --out)")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chmod(folder, 0o700)
     except OSError as error:
         raise UserError(f"{folder}: cannot be made: {error.strerror}") from None
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def write_whole(path: Path, value: object) -> None:
@@ -224,10 +243,12 @@ def lock_folder(folder: Path) -> int:
 def _slots(path: Path, slots: int) -> mmap.mmap:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, (b" " * (SLOT - 1) + b"\n") * slots)
+        blank = (b" " * (SLOT - 1) + b"\n") * slots
+        if os.write(fd, blank) < len(blank):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return mmap.mmap(fd, SLOT * slots)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+        raise UserError(f"{path}: cannot be written: {error.strerror}", exit_code=4) from None
     finally:
         os.close(fd)
 

@@ -70,7 +70,8 @@ class Circuit:
         self.why = why
         if not (at_once or self.tripped or self.failures >= PATIENCE):
             return False
-        rest = min(CIRCUIT_CAP_S, CIRCUIT_S * 2.0 ** min(self._opened, 10)) * rng.uniform(0.75, 1.25) / self._speed
+        middle = min(CIRCUIT_CAP_S / 1.25, CIRCUIT_S * 2.0 ** min(self._opened, 10))
+        rest = middle * rng.uniform(0.75, 1.25) / self._speed
         self._opened += 1
         self._opened_at = now
         self.open_until = now + rest

@@ -108,9 +108,9 @@ class Lane:
         provider.lanes.append(self)
         group.lanes.append(self)
 
-    def rest(self, until: float, kind: RestKind, why: str) -> None:
+    def rest(self, until: float, kind: RestKind, why: str, known: bool) -> None:
         if until > self.rest_until:
-            self.rest_until, self.rest_kind, self.rest_why = until, kind, why
+            self.rest_until, self.rest_kind, self.rest_why, self.rest_known = until, kind, why, known
 
     def resting(self, now: float) -> bool:
         return self.rest_until > now

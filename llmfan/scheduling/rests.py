@@ -39,8 +39,8 @@ class Rests:
             cooldown = self._cooldowns[name] = Cooldown(self._speed)
         fresh = cooldown.refused(now, sent, failure.wait, self._rng)
         for each in lanes:
-            each.rest(cooldown.until, "exhausted" if is_exhausted(failure) else "cooldown", short(failure))
-            each.rest_known = failure.wait is not None
+            known = failure.wait is not None
+            each.rest(cooldown.until, "exhausted" if is_exhausted(failure) else "cooldown", short(failure), known)
             if cooldown not in each.cooldowns:
                 each.cooldowns.append(cooldown)
         if not fresh:

@@ -24,6 +24,9 @@ from llmfan.records import Reply
 
 MAX_BODY, MAX_ERROR_BODY = 64 << 20, 64 << 10
 CONNECT_S = 15.0
+#: How often one request may meet a kept connection that turns out closed; after how many of them a server gets no
+#: kept connections any more.
+STALE_TRIES, STALE_LIMIT = 5, 3
 _LOCAL = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 
 
@@ -42,6 +45,7 @@ class HttpTransport:
         )
         self._loop = asyncio.get_running_loop()
         self._urls: dict[str, URL] = {}
+        self._stale: dict[str, int] = {}
         self._headers: dict[int, CIMultiDict[str]] = {}
 
     async def send(self, endpoint: Endpoint, body: bytes, reader: StreamReader | None) -> Reply:
@@ -49,7 +53,7 @@ class HttpTransport:
         watch = _Watch(self._loop, self._clock, endpoint.timeout, endpoint.idle_timeout)
         url = self._url(endpoint.url if reader is None else endpoint.stream_url)
         try:
-            return await self._exchange(url, endpoint, body, reader, watch)
+            return await self._exchange_fresh(url, endpoint, body, reader, watch)
         except asyncio.CancelledError:
             if not watch.expired:
                 raise
@@ -66,6 +70,23 @@ class HttpTransport:
 
     async def close(self) -> None:
         await self._session.close()
+
+    async def _exchange_fresh(
+        self, url: URL, endpoint: Endpoint, body: bytes, reader: StreamReader | None, watch: _Watch
+    ) -> Reply:
+        """Some servers close a kept connection without a word. Where that shows before anything was written, the
+        request goes out again at once; a server that does it over and over gets a connection for each request.
+        """
+        for _ in range(STALE_TRIES):
+            try:
+                return await self._exchange(url, endpoint, body, reader, watch)
+            except aiohttp.ClientOSError as error:
+                if not isinstance(error.__cause__, aiohttp.ClientConnectionResetError) or watch.phase != "first byte":
+                    raise
+                self._stale[url.authority] = self._stale.get(url.authority, 0) + 1
+                if self._stale[url.authority] == STALE_LIMIT:
+                    self._headers.clear()
+        return await self._exchange(url, endpoint, body, reader, watch)
 
     async def _exchange(
         self, url: URL, endpoint: Endpoint, body: bytes, reader: StreamReader | None, watch: _Watch
@@ -107,6 +128,8 @@ class HttpTransport:
         headers = self._headers.get(id(endpoint))
         if headers is None:
             headers = CIMultiDict({"Accept": "*/*", "Accept-Encoding": "identity", **endpoint.headers})
+            if self._stale.get(self._url(endpoint.url).authority, 0) >= STALE_LIMIT:
+                headers["Connection"] = "close"
             self._headers[id(endpoint)] = headers
         return headers
 

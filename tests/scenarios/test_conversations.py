@@ -111,7 +111,6 @@ def test_times_of_a_conversation_are_the_first_turns_and_the_sum(tmp_path: Path)
     assert result["wait_s"] + result["retry_s"] + result["latency_s"] == pytest.approx(result["total_s"], abs=5e-6)
 
 
-@pytest.mark.xfail(reason="the answer is kept before its line is made, so `turn` counts from 1", strict=True)
 def test_turns_of_attempts_count_from_0(tmp_path: Path) -> None:
     """The contract says so; a plain prompt's only turn is 0, whether it failed or not."""
     happened = play(tmp_path, [provider("p")], {"p": good()}, conversations(1))

@@ -141,9 +141,7 @@ def _limits_held(happened: Happened, drawn: list[Plan]) -> None:
 
 def _most_at_once(attempts: list[dict[str, Any]]) -> int:
     # Ends go before starts of the same moment.
-    marks = sorted(
-        [(a["sent_s"] + a["latency_s"] - 2e-6, -1) for a in attempts] + [(a["sent_s"], 1) for a in attempts]
-    )
+    marks = sorted([(a["sent_s"] + a["latency_s"] - 2e-6, -1) for a in attempts] + [(a["sent_s"], 1) for a in attempts])
     most = now = 0
     for _, step in marks:
         now += step

@@ -105,7 +105,10 @@ def test_a_prompt_too_large_for_one_scope_fails_there_only(tmp_path: Path) -> No
     given: list[Prompt] = prompts(5, max_tokens=100)
     happened = play(tmp_path, fleet, {"small": good(), "large": good()}, given, RunOptions(mode="providers"))
     assert happened.run.ending == "done"
-    assert Counter((r["provider"], r["status"]) for r in happened.results) == {("small", "failed"): 5, ("large", "ok"): 5}
+    assert Counter((r["provider"], r["status"]) for r in happened.results) == {
+        ("small", "failed"): 5,
+        ("large", "ok"): 5,
+    }
 
 
 def test_a_fast_scope_does_not_wait_for_a_slow_one(tmp_path: Path) -> None:

@@ -122,6 +122,7 @@ def play(
         count = len(given) * options.repeat
         dispatcher = build_dispatcher(fleet, crew, options, lambda: iter(given), count, silent.say)
         journal = RunJournal(folder, options.concurrency, lock_folder(folder))
+        journal.open_slots()
         scribe = Scribe(journal, accumulator, start=moments.start, started_at=wall)
         attempts = Attempts(
             dispatcher, crew.speakers, VirtualTransport(far.providers, clock), scribe, clock, options.warmup

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -92,11 +92,10 @@ def test_its_rest_grows_from_seconds_to_five_minutes_and_no_further() -> None:
         circuit.failed(now, now - 0.5, "server_error", rng, at_once=True)
         rests.append(circuit.open_until - now)
     assert 1.5 <= rests[0] <= 2.5
-    assert all(b > a for a, b in zip(rests, rests[1:7], strict=False))
-    assert max(rests) <= CIRCUIT_CAP_S * 1.25
+    assert all(later > earlier for earlier, later in pairwise(rests[:6]))
+    assert max(rests) <= CIRCUIT_CAP_S + 1e-6
 
 
-@pytest.mark.xfail(reason="the jitter is put on top of the cap: up to 375 s", strict=True)
 def test_its_rest_is_five_minutes_at_most() -> None:
     """The promise is five minutes, jitter included."""
     longest = 0.0
@@ -106,7 +105,7 @@ def test_its_rest_is_five_minutes_at_most() -> None:
             now = max(now, circuit.open_until) + 1.0
             circuit.failed(now, now - 0.5, "server_error", rng, at_once=True)
         longest = max(longest, circuit.open_until - now)
-    assert longest <= CIRCUIT_CAP_S
+    assert 0.95 * CIRCUIT_CAP_S <= longest <= CIRCUIT_CAP_S + 1e-6
 
 
 def test_echoes_of_one_outage_open_it_once() -> None:

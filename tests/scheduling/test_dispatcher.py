@@ -20,6 +20,7 @@ from llmfan.scheduling.purse import Purse
 
 NOW = 100.0
 USAGE = Usage(5, 3)
+STEPS = ["match", "answer", "fail", "refuse", "deny"]
 TIMEOUT = Failure(kind="timeout", scope="provider", message="silent", ambiguous=True)
 
 
@@ -143,7 +144,7 @@ def test_what_was_never_answered_waits_for_the_first_answer_of_its_new_place_and
 
 @settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(
-    steps=st.lists(st.tuples(st.floats(0, 3), st.sampled_from(["match", "answer", "fail", "refuse", "deny"])), max_size=60),
+    steps=st.lists(st.tuples(st.floats(0, 3), st.sampled_from(STEPS)), max_size=60),
     limit=st.integers(1, 5), cap=st.integers(1, 3),
 )  # fmt: skip
 def test_whatever_comes_back_in_whatever_order_the_counts_are_right(
