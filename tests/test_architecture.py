@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "llmfan"
 
 #: Ground first. A room imports from floors below its own, and from itself. "llmfan" is the package's own `__init__`.
 FLOORS = (
-    {"llmfan", "secret", "errors", "units", "options"},  # words
+    {"llmfan", "secret", "errors", "units", "options", "marks"},  # words
     {"settings"},  # promises, from here
     {"records"},
     {"ports"},

@@ -250,25 +250,32 @@ class Run:
             await asyncio.sleep(TICK_S)
             now = self._clock()
             self.observer.tick(now)
-            if done != self.scribe.accumulator.done:
+            if done != self.scribe.accumulator.done or self._known_wait(now):
                 done, self._last_end = self.scribe.accumulator.done, now
             if bounds.max_duration is not None and now - started >= bounds.max_duration:
                 self.stop("bound", f"--max-duration {bounds.max_duration:g} s is reached")
-            elif now - self._last_end >= bounds.max_stall and not self._known_wait(now):
+            elif now - self._last_end >= bounds.max_stall:
                 self.stop("bound", f"no job has ended for {bounds.max_stall:g} s (--max-stall)")
 
     def _known_wait(self, now: float) -> bool:
-        """Somebody said when it ends, and has not broken that promise over and over."""
-        return any(
-            lane.resting(now) and lane.rest_known and not lane.out and all(c.steps <= PROMISES for c in lane.cooldowns)
-            for lane in self.dispatcher.lanes
-        )
+        """Whether some lane waits for what has a known end: a reset a server named, or a limit we count ourselves."""
+        return any(_waits_for_known(lane, now) for lane in self.dispatcher.lanes)
 
     async def _measure_lag(self) -> None:
         while True:
             before = self._clock()
             await asyncio.sleep(LAG_S)
             self.lag.add(max(0.0, self._clock() - before - LAG_S))
+
+
+def _waits_for_known(lane: Lane, now: float) -> bool:
+    """A server that has named a wait and refused again, over and over, is not believed any more."""
+    if lane.out or lane.in_flight or lane.provider.circuit.tripped or any(c.steps > PROMISES for c in lane.cooldowns):
+        return False
+    if lane.resting(now):
+        return lane.rest_known
+    paced = lane.standing is Standing.PARKED and lane.group.paced and not lane.group.permit
+    return lane.standing is Standing.TIMED or paced
 
 
 def _reasons(lanes: Sequence[Lane]) -> str:

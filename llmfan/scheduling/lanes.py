@@ -108,7 +108,7 @@ class Lane:
         provider.lanes.append(self)
         group.lanes.append(self)
 
-    def rest(self, until: float, kind: RestKind, why: str, known: bool) -> None:
+    def rest(self, until: float, kind: RestKind, why: str, known: bool = False) -> None:
         if until > self.rest_until:
             self.rest_until, self.rest_kind, self.rest_why, self.rest_known = until, kind, why, known
 

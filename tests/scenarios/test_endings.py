@@ -67,7 +67,6 @@ def test_max_stall_does_not_count_a_wait_whose_end_is_known(tmp_path: Path) -> N
     assert len(happened.results) == 5
 
 
-@pytest.mark.xfail(reason="only rests told by a server count as known waits", strict=True)
 def test_max_stall_does_not_count_the_wait_for_a_declared_limit(tmp_path: Path) -> None:
     """One request an hour is slow, and known."""
     happened = play(tmp_path, [provider("p", axes={"rph": 1})], {"p": good()}, 3, RunOptions(max_stall=600))
