@@ -126,7 +126,7 @@ class AttemptLine(Struct, kw_only=True, gc=False):
     key: str
     started_at: str
     ttft_s: float | None
-    latency_s: float
+    latency_s: float | None
     http_status: int | None
     outcome: str
     billed: str

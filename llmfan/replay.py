@@ -131,7 +131,7 @@ def _take_attempts(
     for attempt in _decode(folder / ATTEMPTS, _ATTEMPT.decode):
         accumulator.attempt(attempt)
         past.recent.add(attempt)
-        past.offset = max(past.offset, attempt.sent_s + attempt.latency_s)
+        past.offset = max(past.offset, attempt.sent_s + (attempt.latency_s or 0.0))
         scope = scope_of(mode, attempt.provider, attempt.model, attempt.key)
         open_ = job_mark(attempt.id, attempt.repeat, scope) not in past.done
         if open_ or noted:
@@ -154,7 +154,7 @@ def _from_result(note: InFlightNote, result: ResultLine) -> AttemptLine:
     line.outcome = result.error.kind if result.error else "ok"
     line.billed = "unknown" if result.error else "yes"
     line.ambiguous = False
-    line.latency_s = result.latency_s or 0.0
+    line.latency_s = result.latency_s
     line.ttft_s, line.ttfo_s = result.ttft_s, result.ttfo_s
     if result.usage is not None:
         line.input_tokens, line.output_tokens = result.usage.input_tokens, result.usage.output_tokens
@@ -166,7 +166,7 @@ def lost(note: InFlightNote, simulated: bool) -> AttemptLine:
     """The line of a request that left and never came back: it may have been billed."""
     return AttemptLine(
         id=note.id, attempt=note.attempt, provider=note.provider, model=note.model, key=note.key,
-        started_at=note.started_at, ttft_s=None, latency_s=0.0, http_status=None, outcome="cancelled",
+        started_at=note.started_at, ttft_s=None, latency_s=None, http_status=None, outcome="cancelled",
         billed="unknown", retry_after_s=None, input_tokens=None, output_tokens=None, usage_source=None, ttfo_s=None,
         sent_s=note.sent_s, repeat=note.repeat, turn=note.turn, itl_ms=[], ambiguous=True, simulated=simulated,
     )  # fmt: skip

@@ -18,6 +18,7 @@ from llmfan.secret import Redactor
 from llmfan.settings import Fleet, to_builtins
 
 SCHEMA = 1
+SHOWN = 80
 
 
 def new_header(fleet: Fleet, prompts: PromptSet, options: RunOptions, args: list[str]) -> dict[str, Any]:
@@ -51,13 +52,13 @@ def check_same(before: Mapping[str, Any], now: Mapping[str, Any], path: str) -> 
     for name, value in now["shaping"].items():
         old = before.get("shaping", {}).get(name)
         if old != value:
-            differs.append(f"{name} was {_shown(old)}, is {_shown(value)}")
+            differs.append(f"{name} was {_pair(old, value)}")
     old_fleet = {p["name"]: p for p in before.get("fleet", {}).get("providers", [])}
     for provider in now["fleet"]["providers"]:
         old = old_fleet.get(provider["name"], provider)
         for field in ("base_url", "models", "params", "max_tokens", "temperature"):
             if old[field] != provider[field]:
-                differs.append(f"{provider['name']}.{field} was {_shown(old[field])}, is {_shown(provider[field])}")
+                differs.append(f"{provider['name']}.{field} was {_pair(old[field], provider[field])}")
     past_set = before.get("prompts", {})
     if past_set.get("sha256") != now["prompts"]["sha256"] and not _grew(path, past_set):
         differs.append("the prompt set has other content than before")
@@ -79,9 +80,14 @@ def _grew(path: str, past_set: Mapping[str, Any]) -> bool:
     return left == 0 and digest.hexdigest() == past_set.get("sha256")
 
 
-def _shown(value: object) -> str:
-    text = msgspec.json.encode(value).decode()
-    return text if len(text) <= 80 else text[:79] + "…"
+def _pair(old: object, new: object) -> str:
+    """`OLD, is NEW`, long ones from where they begin to differ."""
+    a, b = (msgspec.json.encode(v).decode() for v in (old, new))
+    if max(len(a), len(b)) > SHOWN:
+        same = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+        start = max(0, same - 20)
+        a, b = (("…" if start else "") + text[start : start + SHOWN] for text in (a, b))
+    return f"{a}, is {b}"
 
 
 def _fleet_document(fleet: Fleet) -> dict[str, Any]:

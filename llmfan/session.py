@@ -178,6 +178,7 @@ class Session:
                 (lambda id_, repeat, scope: past.tries.get(short_mark(id_, repeat, scope), 0)) if past.tries else None,
             )  # fmt: skip
             total = per_scope * len(where)
+            dispatcher.purse.spent = self.accumulator.merged().cost or 0.0  # of earlier sessions
             transport = network(options, clock)
             stack.push_async_callback(transport.close)
             view = RunView(

@@ -85,7 +85,7 @@ def _trouble(lane: Lane, now: float) -> str:
     if lane.out:
         return lane.out
     if lane.provider.circuit.tripped:
-        return f"{lane.provider.circuit.why}: circuit open"
+        return lane.provider.circuit.why
     return lane.rest_why if lane.resting(now) else ""
 
 

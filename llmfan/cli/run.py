@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from llmfan.options import RunOptions
     from llmfan.settings import Fleet
 
+#: Request fields with a place of their own.
+_OURS = {"model": "the providers file", "messages": "the prompt set", "stream": "--stream/--no-stream"}
 _SETTINGS, _WHICH, _BOUNDS, _INPUT, _GENERAL = "Request settings", "Which prompts, where", "Bounds", "Input", "General"
 
 
@@ -42,7 +45,7 @@ def run(
     temperature: Annotated[float | None, typer.Option("--temperature", metavar="T", min=0.0, help="Sampling temperature.", rich_help_panel=_SETTINGS)] = None,
     param: Annotated[list[str] | None, typer.Option("--param", metavar="K=V", help="Any other request field; V is JSON or text. Repeatable.", rich_help_panel=_SETTINGS)] = None,
     stream: Annotated[bool | None, typer.Option("--stream/--no-stream", help="Streamed answers (the default; TTFT needs them).", rich_help_panel=_SETTINGS)] = None,
-    timeout: Annotated[float | None, typer.Option("--timeout", metavar="S", help="Seconds for one request, first byte to last included; default 60.", rich_help_panel=_SETTINGS)] = None,
+    timeout: Annotated[str | None, typer.Option("--timeout", metavar="S", help="Seconds for one request, first byte to last included; default 60.", rich_help_panel=_SETTINGS)] = None,
     max_attempts: Annotated[int, typer.Option("--max-attempts", metavar="N", min=1, help="Attempts a prompt may fail; refusals before processing do not count.", rich_help_panel=_BOUNDS)] = 4,
     max_ambiguous: Annotated[int, typer.Option("--max-ambiguous", metavar="N", min=0, help="How often to send again what was never answered and may have been billed.", rich_help_panel=_BOUNDS)] = 1,
     max_stall: Annotated[str, typer.Option("--max-stall", metavar="T", help="End with 4 when nothing has ended for so long.", rich_help_panel=_BOUNDS)] = "10m",
@@ -66,7 +69,7 @@ def run(
     options = RunOptions(
         mode=_choice(mode), limit=limit, repeat=repeat, shuffle=shuffle, seed=seed, warmup=warmup,
         concurrency=concurrency, system=system, max_tokens=max_tokens, temperature=temperature, params=_params(param),
-        stream=stream, timeout=_positive(timeout, "--timeout"), max_attempts=max_attempts, max_ambiguous=max_ambiguous,
+        stream=stream, timeout=None if timeout is None else _duration(timeout, "--timeout"), max_attempts=max_attempts, max_ambiguous=max_ambiguous,
         max_stall=_duration(max_stall, "--max-stall"),
         max_duration=None if max_duration is None else _duration(max_duration, "--max-duration"),
         max_cost=_positive(max_cost, "--max-cost"), simulate=simulate,
@@ -81,6 +84,12 @@ def run(
         code = _execute(
             prompts, options, out, resume, dry_run, providers, env_file, only, exclude, json_, quiet, verbose
         )
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # stdout is a file on a full disk; the run's own folder says so itself
+        print(f"llmfan: cannot write the output: {error.strerror or error}", file=sys.stderr)
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (what is buffered cannot be written at exit either)
+        code = 4
     except KeyboardInterrupt:  # while the inputs were being checked: nothing was sent
         code = 130
     raise typer.Exit(code)
@@ -91,8 +100,6 @@ def _execute(
     env_file: str | None, only: list[str] | None, exclude: list[str] | None, json_: bool, quiet: bool, verbose: bool,
 ) -> int:  # fmt: skip
     """Load, check, run, print."""
-    import os
-
     from llmfan.folders import choose_folder
     from llmfan.inputs.config import load_fleet
     from llmfan.inputs.environment import environment
@@ -119,6 +126,7 @@ def _execute(
         import msgspec
 
         sys.stdout.write(msgspec.json.encode(outcome.summary).decode() + "\n")
+        sys.stdout.flush()
     else:
         from llmfan.outputs.tables import print_summary
 
@@ -189,6 +197,7 @@ def _print_requests(fleet: Fleet, prompts: PromptSet, options: RunOptions) -> No
 
     for text in first_requests(fleet, prompts, options):
         sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def _resume_command(folder: Path) -> str:
@@ -232,6 +241,8 @@ def _params(pairs: list[str] | None) -> dict[str, Any]:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise typer.BadParameter(f"expected NAME=VALUE, got {pair!r}", param_hint="--param")
+        if name in _OURS:
+            raise typer.BadParameter(f"{name} is set by {_OURS[name]}", param_hint="--param")
         try:
             params[name] = json.loads(value)
         except ValueError:

@@ -59,6 +59,7 @@ class Attempts:
 
     def _count(self, claim: Claim) -> None:
         claim.job.sent += 1
+        claim.job.target = claim.lane.target
         if self._warmup:
             provider = claim.lane.target.provider
             before = self._sent_by.get(provider, 0)

@@ -120,7 +120,7 @@ class Run:
             self.leave_at_once()
             return
         self.signal = number
-        self.observer.say("stopping: waiting for the requests in flight (press Ctrl-C again to leave at once)")
+        self.observer.say("stopping: waiting for the requests in flight (another signal leaves at once)")
         self.stop("interrupted", "interrupted")
 
     def pump(self) -> None:
@@ -191,6 +191,13 @@ class Run:
         alive = [lane for lane in dispatcher.lanes if not lane.out]
         if not alive:
             self._end_now("nothing_left", "no usable key is left: " + _reasons(dispatcher.lanes))
+            return
+        if all(lane.provider.hopeless for lane in alive):
+            if dispatcher.give_up():
+                asyncio.get_running_loop().call_soon(self.pump)
+                return
+            why = dict.fromkeys(f"{lane.provider.name}: {lane.provider.circuit.why}" for lane in alive)
+            self._end_now("nothing_left", "no provider has ever answered: " + "; ".join(why))
             return
         wanted = [lane for lane in alive if lane.standing is not Standing.IDLE] or alive
         soonest = min(self._comes_back(lane, now) for lane in wanted)

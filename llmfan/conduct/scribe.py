@@ -92,15 +92,16 @@ class Scribe:
 
     def _result(self, job: Job, lane: Lane | None, ended: float | None) -> ResultLine:
         prompt, ok = job.prompt, ended is not None
-        total = None if ended is None else ended - self.start
+        total = None if ended is None else self.offset + ended - self.start
         wait = None if total is None else max(0.0, total - job.retry - job.latency)
+        target = lane.target if lane else job.target
         only_provider, _, only_model = job.only.partition("/")
         usage = ResultUsage(job.input_tokens, job.output_tokens, job.usage_source) if ok else None
         return ResultLine(
             id=prompt.id, index=prompt.index, repeat=job.repeat, status="ok",
-            provider=lane.target.provider if lane else only_provider.partition("#")[0] or None,
-            model=lane.target.model if lane else only_model or None,
-            key=lane.target.key if lane else (job.only if "#" in job.only else None),
+            provider=target.provider if target else only_provider.partition("#")[0] or None,
+            model=target.model if target else only_model or None,
+            key=target.key if target else (job.only if "#" in job.only else None),
             text=job.answers[-1] if ok else None,
             reasoning="\n".join(job.reasoning) or None if ok else None,
             finish_reason=job.finish_reason if ok else None, usage=usage, cost_usd=job.cost,

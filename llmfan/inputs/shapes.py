@@ -44,6 +44,8 @@ class Shapes:
 
     def __call__(self, document: Any) -> Prompt:
         if type(document) is str:
+            if self._template is not None:
+                raise Misfit(("", "a plain string has no fields for --template; make it an object, or leave it out"))
             return Prompt(id="", index=0, messages=[user(document)])
         if type(document) is not dict:
             raise Misfit(("", f"expected an object or a string, got {shown(document)}{_list_hint(document)}"))

@@ -100,7 +100,7 @@ class Accumulator:
         if tally.first_sent is None or line.sent_s < tally.first_sent:
             tally.first_sent = line.sent_s
         if line.outcome == "ok":
-            end = line.sent_s + line.latency_s
+            end = line.sent_s + (line.latency_s or 0.0)
             if tally.last_byte is None or end > tally.last_byte:
                 tally.last_byte = end
             if line.itl_ms:

@@ -58,6 +58,11 @@ class Circuit:
         self._speed = speed
 
     @property
+    def openings(self) -> int:
+        """How often it has opened since the last whole answer."""
+        return self._opened
+
+    @property
     def tripped(self) -> bool:
         """Open or half-open: nothing has been answered since it opened."""
         return self._opened > 0

@@ -6,6 +6,7 @@ that are ready the higher priority goes first, then the least recently used. A p
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
 
@@ -66,6 +67,7 @@ class Dispatcher:
         self._used = len(lanes)
         self._told_fewer = False
         self._rests = Rests(rng, say, speed)
+        self._rests.patient = "" in waiting.feeds
         self._board = Board(lanes)
 
     # -------------------------------------------------------------- deciding
@@ -172,12 +174,14 @@ class Dispatcher:
         """Whether this lane is a right place for this job now."""
         if not _eligible(lane, job):
             return False
-        if lane.target.paid and any(
-            not o.target.paid and _eligible(o, job) and o.able(now) for o in self.lanes
-        ):  # waiting for a minute's limit is no reason to pay
+        if lane.target.paid and self._free_could(job, now):  # waiting for a minute's limit is no reason to pay
             return False
         # What was sent once and never answered goes where answers come from, as long as there is such a place.
         return not job.ambiguous or lane.provider.proven or not self._better_place(lane, job, now)
+
+    def _free_could(self, job: Job, now: float) -> bool:
+        """Whether a free key can serve it in this run, one that it keeps away from for now included."""
+        return any(not o.target.paid and o.able(now) and _eligible(o, job, avoided=True) for o in self.lanes)
 
     def _better_place(self, lane: Lane, job: Job, now: float) -> bool:
         return any(
@@ -229,7 +233,7 @@ class Dispatcher:
             self._free(claim, claim.cost, now, 0.0)
         provider = lane.provider
         if not provider.proven:
-            provider.proven = True
+            provider.proven = provider.answered = True
             self._changed()  # what was sent once already may come here now
         provider.slowest = max(provider.slowest, now - claim.sent)
         lane.group.probing = False
@@ -277,6 +281,17 @@ class Dispatcher:
         """A conversation's next turn waits, on the model that answered the last."""
         self._return(job)
 
+    def give_up(self) -> bool:
+        """Nobody ever answered: jobs that were tried and failed end so; what was never sent waits for --resume."""
+        for place, jobs in list(self.waiting.back.items()):
+            tried = [job for job in jobs if job.failures]
+            self.ended += [(job, job.last or _NOBODY) for job in tried]
+            if len(tried) == len(jobs):
+                del self.waiting.back[place]
+            else:
+                self.waiting.back[place] = deque(job for job in jobs if not job.failures)
+        return bool(self.ended)
+
     def release(self, claim: Claim, now: float) -> None:
         """Gives a claim back as if it had not been made (the run was stopped): its job waits again, for --resume."""
         self._free(claim, claim.cost, now, 0.0)
@@ -312,7 +327,8 @@ class Dispatcher:
         for place in list(self.waiting.back):
             first = self.waiting.back[place][0]
             fit = [lane for lane in self.lanes if _eligible(lane, first)]
-            if any(lane.able(now) for lane in fit):
+            able = [lane for lane in fit if lane.able(now)]
+            if able and not (first.avoid and all(x.target.paid for x in able) and self._free_could(first, now)):
                 continue
             if fit and not first.avoid and not first.refusers and not self._lost_its_model(first, fit, now):
                 continue
@@ -361,8 +377,13 @@ class Dispatcher:
 _NOBODY = Failure(kind="bad_request", scope="request", message="no key of the fleet can serve it")
 
 
-def _eligible(lane: Lane, job: Job) -> bool:
-    """Whether the lane is in the run, and the job is neither tied elsewhere nor barred from it."""
+def _eligible(lane: Lane, job: Job, avoided: bool = False) -> bool:
+    """Whether the lane is in the run, and the job is neither tied elsewhere nor barred from it.
+
+    With `avoided`, what the job only keeps away from while there is another counts as well.
+    """
     if lane.out or (job.only and job.only not in lane.names) or (job.pinned and job.pinned not in lane.names):
         return False
+    if avoided:
+        return not any(n in job.banned for n in lane.names)
     return not (job.banned or job.avoid) or not any(n in job.banned or n in job.avoid for n in lane.names)

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from llmfan.records import Failure, Message, Prompt
+from llmfan.records import Failure, Message, Prompt, Target
 
 
 class Job:
@@ -39,6 +39,7 @@ class Job:
         "retry",
         "sent",
         "started",
+        "target",
         "tool_calls",
         "ttfo",
         "ttft",
@@ -55,6 +56,7 @@ class Job:
         self.sent = self.failures = self.ambiguous = 0
         self.retry = 0.0
         self.last: Failure | None = None
+        self.target: Target | None = None  # where it was sent last
         self.chars = -1
         self.warmup = False
         self.restart()

@@ -16,6 +16,8 @@ from llmfan.settings import Price
 
 RestKind = Literal["cooldown", "exhausted"]
 #: A provider that has said nothing for so long, while requests wait on it, counts as unproven again.
+#: Openings of its circuit without one answer, after which nobody waits for a provider alone: half a minute of rests.
+HOPELESS = 5
 SILENCE_S, SILENCE_FACTOR = 10.0, 4.0
 
 
@@ -37,12 +39,18 @@ class ProviderState:
         self.circuit = Circuit(speed)
         self.lanes: list[Lane] = []
         self.in_flight = 0
-        self.proven = False
+        self.proven = False  # its last word was an answer
+        self.answered = False  # it has answered in this run
         self.last_heard = 0.0
         self.slowest = 0.0
         self.trial = False
         self.refusals: deque[tuple[float, str]] = deque(maxlen=64)  # (moment, account) of late 429s
         self._speed = speed
+
+    @property
+    def hopeless(self) -> bool:
+        """It has not answered once, however often it was tried: with growing rests, half a minute or more."""
+        return not self.answered and self.circuit.openings >= HOPELESS
 
     def room(self, now: float, share: int) -> bool:
         """Whether one more may be in flight. Until it has answered once, and when it falls silent, only a `share`."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+from msgspec.structs import replace
+
 from llmfan.records import Failure
 from llmfan.scheduling.cooldown import Cooldown
 from llmfan.scheduling.failover import consequence, is_exhausted, lanes_of
@@ -16,6 +18,7 @@ class Rests:
 
     def __init__(self, rng: Random, say: Callable[[str], None], speed: float):
         self._rng, self._say, self._speed = rng, say, speed
+        self.patient = True  # a provider that never answered is tried again for ever: others do the work
         self._cooldowns: dict[str, Cooldown] = {}
 
     def apply(self, lane: Lane, sent: float, failure: Failure, now: float) -> None:
@@ -27,8 +30,13 @@ class Rests:
                 self._out(lane, failure)
             case "circuit":
                 at_once = failure.kind == "connection" and failure.free
-                if lane.provider.circuit.failed(now, sent, failure.kind, self._rng, at_once=at_once):
-                    lane.provider.proven = False
+                provider = lane.provider
+                if provider.circuit.failed(now, sent, short(failure), self._rng, at_once=at_once):
+                    provider.proven = False
+                    if provider.circuit.openings == 1:
+                        self._say(f"{provider.name} is left alone for a while: {short(failure)}")
+                    if not self.patient and provider.hopeless:
+                        self._out(lane, replace(failure, scope="provider"))
 
     def _rest(self, lane: Lane, sent: float, failure: Failure, now: float) -> None:
         name, lanes = lanes_of(failure, lane)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from llmfan.options import RunOptions
-from llmfan.simulation.fake import Behaviour, always, cut_stream, good, hanging
+from llmfan.simulation.fake import Behaviour, always, cut_stream, good, hanging, in_turn
 from llmfan.simulation.script import EVENT_STREAM, Script
 from tests.scenarios.world import Happened, play, provider
 
@@ -40,12 +40,15 @@ def test_a_job_never_answered_is_sent_again_max_ambiguous_times_and_no_more(
 ) -> None:
     """426 billed duplicates in a week came of retrying a dropped connection as if nothing had happened."""
     options = RunOptions(max_ambiguous=again, timeout=5, max_attempts=9, max_stall=1e5)
-    happened = play(tmp_path, [provider("p", 3)], {"p": unsure}, 4, options)
+    # One answer first: a provider that has never answered at all is given up sooner.
+    happened = play(tmp_path, [provider("p", 3)], {"p": in_turn(good(0.0), unsure)}, 5, options)
     assert happened.run.ending == "done"
-    assert Counter(r["status"] for r in happened.results) == {"failed": 4}
-    assert set(sends(happened).values()) == {1 + again}
-    assert len(happened.far.seen) == 4 * (1 + again)
-    assert {(a["billed"], a["ambiguous"]) for a in happened.attempts} == {("unknown", True)}
+    assert Counter(r["status"] for r in happened.results) == {"ok": 1, "failed": 4}
+    failed = {r["id"] for r in happened.results if r["status"] == "failed"}
+    assert {n for id_, n in sends(happened).items() if id_ in failed} == {1 + again}
+    assert len(happened.far.seen) == 1 + 4 * (1 + again)
+    unsure_attempts = [a for a in happened.attempts if a["outcome"] != "ok"]
+    assert {(a["billed"], a["ambiguous"]) for a in unsure_attempts} == {("unknown", True)}
 
 
 @pytest.mark.parametrize("unsure", UNSURE.values(), ids=UNSURE.keys())
