@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import gc
 import os
 import signal
 import sys
@@ -196,6 +197,8 @@ class Session:
             bounds = Bounds(max_duration=options.max_duration, max_stall=options.max_stall)
             run = Run(dispatcher, attempts, scribe, watcher, clock, bounds, describe_wait=_when(moments))
             _catch_signals(run)
+            gc.freeze()  # a collection need not walk through what was loaded, again and again
+            gc.enable()
             try:
                 await run.go()
             finally:

@@ -30,6 +30,7 @@ RESULTS, ATTEMPTS, IN_FLIGHT, RUN, SUMMARY = (
     "summary.json",
 )
 SYNC_S = 0.5
+_BLANK = b" " * (SLOT - 1)
 
 
 class InFlightNote(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +99,7 @@ class RunJournal:
     def free(self, slot: int) -> None:
         assert self._slots is not None
         at = slot * SLOT
-        self._slots[at : at + SLOT - 1] = b" " * (SLOT - 1)
+        self._slots[at : at + SLOT - 1] = _BLANK
         self._free.append(slot)
 
     async def keep_synced(self) -> None:

@@ -172,6 +172,8 @@ class Dispatcher:
 
     def _may(self, lane: Lane, job: Job, now: float) -> bool:
         """Whether this lane is a right place for this job now."""
+        if job.last is None and not (job.ambiguous or job.pinned or lane.target.paid or lane.out):
+            return not job.only or job.only in lane.names  # nothing bars it yet
         if not _eligible(lane, job):
             return False
         if lane.target.paid and self._free_could(job, now):  # waiting for a minute's limit is no reason to pay

@@ -24,6 +24,8 @@ from llmfan.records import Reply
 
 MAX_BODY, MAX_ERROR_BODY = 64 << 20, 64 << 10
 CONNECT_S = 15.0
+#: How often deadlines are looked at: a request may overstay by so much.
+SWEEP_S = 0.025
 #: How often one request may meet a kept connection that turns out closed; after how many of them a server gets no
 #: kept connections any more.
 STALE_TRIES, STALE_LIMIT = 5, 3
@@ -40,17 +42,24 @@ class HttpTransport:
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
+            headers={"Accept": "*/*", "Accept-Encoding": "identity"},
             auto_decompress=True,
             read_bufsize=1 << 18,
         )
         self._loop = asyncio.get_running_loop()
         self._urls: dict[str, URL] = {}
+        self._watches: set[_Watch] = set()
+        self._sweeping = False
         self._stale: dict[str, int] = {}
         self._headers: dict[int, CIMultiDict[str]] = {}
 
     async def send(self, endpoint: Endpoint, body: bytes, reader: StreamReader | None) -> Reply:
         """Sends and reads to the end. A cancelled task stays cancelled; a passed deadline is a reply like any other."""
-        watch = _Watch(self._loop, self._clock, endpoint.timeout, endpoint.idle_timeout)
+        watch = _Watch(self._clock(), endpoint.timeout, endpoint.idle_timeout)
+        self._watches.add(watch)
+        if not self._sweeping:
+            self._sweeping = True
+            self._loop.call_later(SWEEP_S, self._sweep)
         url = self._url(endpoint.url if reader is None else endpoint.stream_url)
         try:
             return await self._exchange_fresh(url, endpoint, body, reader, watch)
@@ -66,7 +75,15 @@ class HttpTransport:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return self._failed(watch, *_fault(error, watch.phase))
         finally:
-            watch.close()
+            self._watches.discard(watch)
+
+    def _sweep(self) -> None:
+        now = self._clock()
+        for watch in list(self._watches):
+            watch.look(now)
+        self._sweeping = bool(self._watches)
+        if self._sweeping:
+            self._loop.call_later(SWEEP_S, self._sweep)
 
     async def close(self) -> None:
         await self._session.close()
@@ -127,7 +144,7 @@ class HttpTransport:
         """In aiohttp's own form, made once. Answers are small: compressing them would only delay a stream."""
         headers = self._headers.get(id(endpoint))
         if headers is None:
-            headers = CIMultiDict({"Accept": "*/*", "Accept-Encoding": "identity", **endpoint.headers})
+            headers = CIMultiDict(endpoint.headers)
             if self._stale.get(self._url(endpoint.url).authority, 0) >= STALE_LIMIT:
                 headers["Connection"] = "close"
             self._headers[id(endpoint)] = headers
@@ -147,37 +164,30 @@ def allow_sockets(concurrency: int) -> None:
 
 
 class _Watch:
-    """One timer a request, not one a chunk: at the nearest deadline it looks when data last came, and re-arms."""
+    """The deadlines of one request. It costs no timer of its own: the transport looks at all of them in turn."""
 
-    __slots__ = ("_clock", "_handle", "_idle", "_loop", "_task", "_total", "expired", "phase", "seen", "started", "why")
+    __slots__ = ("_idle", "_task", "_total", "expired", "phase", "seen", "started", "why")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock, total: float, idle: float):
-        self._loop, self._clock, self._total, self._idle = loop, clock, total, idle
-        self._task = asyncio.current_task(loop)
-        self.started = self.seen = clock()
+    def __init__(self, now: float, total: float, idle: float):
+        self._total, self._idle = total, idle
+        self._task = asyncio.current_task()
+        self.started = self.seen = now
         self.phase = "first byte"
         self.expired = False
         self.why = ""
-        self._handle = loop.call_later(min(total, max(idle, 0.001)), self._fire)
 
-    def _fire(self) -> None:
-        now = self._clock()
-        left = self.started + self._total - now
-        quiet = self.seen + self._idle - now if self.phase == "body" else left
-        if left > 0.0005 and quiet > 0.0005:
-            self._handle = self._loop.call_later(min(left, quiet, max(self._idle, 0.001)), self._fire)
-            return
-        self.expired = True
-        if left <= 0.0005:
+    def look(self, now: float) -> None:
+        """Cancels the request's task if a deadline has passed."""
+        if now - self.started >= self._total:
             self.why = f"no whole answer within {self._total:g} s"
             self.phase = "first byte" if self.phase == "first byte" else "whole"
-        else:
+        elif self.phase == "body" and now - self.seen >= self._idle:
             self.why, self.phase = f"nothing came for {self._idle:g} s", "idle"
-        if self._task is not None:
+        else:
+            return
+        if not self.expired and self._task is not None:
+            self.expired = True
             self._task.cancel()
-
-    def close(self) -> None:
-        self._handle.cancel()
 
 
 def _is_stream(content_type: str) -> bool:
