@@ -28,7 +28,8 @@ def choose_folder(prompts: str, out: str | None, resume: bool) -> Path:
             folder = RUNS / f"{now:%Y%m%dT%H%M%SZ}-{name}-{number}"
             number += 1
         return folder
-    found = sorted(p.parent for p in RUNS.glob(f"*-{name}*/{RUN}"))
+    own = re.compile(rf"\d{{8}}T\d{{6}}Z-{re.escape(name)}(-\d+)?")
+    found = sorted(p.parent for p in RUNS.glob(f"*/{RUN}") if own.fullmatch(p.parent.name))
     if not found:
         raise UserError(f"no run of {prompts} under {RUNS}/ to resume (name its folder with --out)")
     return found[-1]

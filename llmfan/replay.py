@@ -57,7 +57,9 @@ class Recent:
 class Past(Struct, kw_only=True):
     """What an earlier session left.
 
-    `tries`: requests sent so far for jobs without a result, by `short_mark`; `missing`: lines of attempts that ended
+    `tries`: requests sent so far for jobs without a result, by `short_mark`; `unsure`: how many of these were never
+    answered and may have been billed, those that a stop or a crash cut off left out (a resume sends these again by
+    design); `missing`: lines of attempts that ended
     just before the crash, made again from their results.
     """
 
@@ -66,10 +68,16 @@ class Past(Struct, kw_only=True):
     failed: int = 0
     offset: float = 0.0
     tries: dict[str, int] = field(default_factory=dict)
+    unsure: dict[str, int] = field(default_factory=dict)
     in_flight: list[InFlightNote] = field(default_factory=list)
     missing: list[AttemptLine] = field(default_factory=list)
     recent: Recent = field(default_factory=lambda: Recent(0.0))
     torn: bool = False
+
+    def tried(self, id_: str, repeat: int, scope: str) -> tuple[int, int]:
+        """(requests sent, of which never answered) for a job so far."""
+        mark = short_mark(id_, repeat, scope)
+        return self.tries.get(mark, 0), self.unsure.get(mark, 0)
 
 
 def scope_of(mode: str, provider: str | None, model: str | None, key: str | None) -> str:
@@ -138,6 +146,8 @@ def _take_attempts(
             mark = short_mark(attempt.id, attempt.repeat, scope)
             if open_:
                 past.tries[mark] = max(past.tries.get(mark, 0), attempt.attempt)
+                if attempt.ambiguous and attempt.outcome != "cancelled":
+                    past.unsure[mark] = past.unsure.get(mark, 0) + 1
             if (mark, attempt.attempt) in noted:
                 seen.add((mark, attempt.attempt))
     return seen

@@ -65,6 +65,14 @@ class Redactor:
         for t in self._texts:
             if t in text:
                 text = text.replace(t, "[key]")
+        return self._without_tail(text) if text.endswith("…") else text
+
+    def _without_tail(self, text: str) -> str:
+        """A text that was cut may end in the beginning of a key."""
+        for t in self._texts:
+            for length in range(len(t) - 1, 5, -1):
+                if text.endswith(t[:length] + "…"):
+                    return text[: -length - 1] + "[key]…"
         return text
 
 

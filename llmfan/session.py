@@ -176,7 +176,7 @@ class Session:
             dispatcher = build_dispatcher(
                 self.fleet, crew, options, self._read, per_scope, lambda text: view_say[0](self.redact(text)),
                 (lambda id_, repeat, scope: job_mark(id_, repeat, scope) in past.done) if self.resume else None,
-                (lambda id_, repeat, scope: past.tries.get(short_mark(id_, repeat, scope), 0)) if past.tries else None,
+                past.tried if past.tries else None,
             )  # fmt: skip
             total = per_scope * len(where)
             dispatcher.purse.spent = self.accumulator.merged().cost or 0.0  # of earlier sessions
@@ -217,7 +217,7 @@ class Session:
             code = 128 + run.signal
         elif run.ending != "done":
             code = 4
-        elif summary["totals"]["failed"] or not self.accumulator.done:
+        elif self.accumulator.failed or not self.accumulator.done:
             code = 1
         return Outcome(exit_code=code, why=self.redact(run.why), summary=self.redact.document(summary))
 

@@ -165,7 +165,7 @@ def build_dispatcher(
     jobs_per_scope: int,
     say: Callable[[str], None],
     done: Callable[[str, int, str], bool] | None = None,
-    tries: Callable[[str, int, str], int] | None = None,
+    tries: Callable[[str, int, str], tuple[int, int]] | None = None,
 ) -> Dispatcher:
     """`prompts()` starts reading the prompt set anew; `done` and `tries` tell what a resumed run has already."""
 
@@ -175,7 +175,7 @@ def build_dispatcher(
                 if done is None or not done(prompt.id, repeat, scope):
                     job = Job(prompt, repeat, scope)
                     if tries is not None:
-                        job.sent = tries(prompt.id, repeat, scope)
+                        job.sent, job.ambiguous = tries(prompt.id, repeat, scope)
                     yield job
 
     where = scopes(crew.lanes, options.mode)

@@ -107,6 +107,7 @@ def _execute(
     from llmfan.folders import choose_folder
     from llmfan.inputs.config import load_fleet
     from llmfan.inputs.environment import environment
+    from llmfan.outputs.journal import refuse_other_run
     from llmfan.session import Session
 
     env = environment(env_file, os.environ)
@@ -120,6 +121,8 @@ def _execute(
             _print_requests(fleet, prompts, options)
         return 0
     folder = choose_folder(path, out, resume)
+    if not resume:
+        refuse_other_run(folder)
     source = str(folder / "prompts.jsonl") if path == "-" and resume else path
     with _check_set(source, options, folder) as prompts:
         session = Session(fleet, prompts, options, folder, env=env, resume=resume, quiet=quiet, args=sys.argv[1:])

@@ -64,7 +64,7 @@ class Attempts:
             provider = claim.lane.target.provider
             before = self._sent_by.get(provider, 0)
             self._sent_by[provider] = before + 1
-            claim.job.warmup = before < self._warmup
+            claim.job.warmup = before < self._warmup or (claim.job.turn > 0 and claim.job.warmup)
 
     def _settle_answer(self, claim: Claim, slot: int, reply: Reply, answer: Answer) -> None:
         job, dispatcher = claim.job, self._dispatcher

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal
 
 from msgspec import Struct
@@ -21,12 +21,9 @@ from llmfan.pacing.departures import Departures
 from llmfan.ports import Clock, Observer
 from llmfan.scheduling.dispatcher import Claim, Dispatcher
 from llmfan.scheduling.lanes import Group, Lane, Standing
+from llmfan.scheduling.outlook import SHORT_RESET_S, comes_by_itself, reasons, waits_for_known
 
 Ending = Literal["done", "interrupted", "bound", "nothing_left", "storage"]
-#: A spent quota that comes back sooner than this is waited for; else the run ends and says when it does.
-SHORT_RESET_S = 60.0
-#: So many waits in a row that a server named itself and then refused again are no reason to go on waiting.
-PROMISES = 3
 TICK_S, LAG_S = 0.25, 0.1
 #: A timer under a millisecond fires at once on uvloop: a little more than asked for keeps it from spinning.
 TIMER_S = 0.001
@@ -144,6 +141,8 @@ class Run:
         dispatcher.ended.clear()
         if journal.broken is not None:
             self.stop("storage", f"the run's folder cannot be written: {journal.broken.strerror or journal.broken}")
+        if (fault := dispatcher.waiting.fault) is not None:
+            self.stop("storage", fault)
         if not dispatcher.in_flight and not claims:
             self._look_whether_over(now)
         self._arm(now)
@@ -151,7 +150,17 @@ class Run:
 
     def _start(self, claim: Claim) -> None:
         assert self._tasks is not None
-        self._flying.add(self._tasks.create_task(self._carry(claim)))
+        task = self._tasks.create_task(self._carry(claim))
+        self._flying.add(task)
+        task.add_done_callback(lambda t: self._never_began(t, claim))
+
+    def _never_began(self, task: asyncio.Task[None], claim: Claim) -> None:
+        """A task cancelled before its first step runs nothing of `_carry`: its claim is given back here."""
+        if task in self._flying:
+            self._flying.discard(task)
+            if task.cancelled():
+                self.dispatcher.release(claim, self._clock())
+                self.pump()
 
     async def _carry(self, claim: Claim) -> None:
         """One request after another: the claim that a settlement makes possible needs no task of its own."""
@@ -164,8 +173,8 @@ class Run:
                 self._flying.discard(task)
                 self.pump()
                 return
-            if claim.lane.group.paced and claim.lane.group not in self._used:
-                self._start_pacer(claim.lane.group)
+            if self.dispatcher.changed:  # a refusal may have given any group of its scope a pace
+                self._start_pacers()
             claims = self._advance()
             if not claims:
                 self._flying.discard(task)
@@ -179,18 +188,18 @@ class Run:
         dispatcher = self.dispatcher
         if dispatcher.waiting.empty or dispatcher.stopped:
             if dispatcher.waiting.empty:
-                self.ending = "done" if self.ending != "storage" else self.ending
+                self.ending = "done" if self.ending != "storage" and dispatcher.waiting.fault is None else self.ending
             self._finished.set()
             return
         if dispatcher.changed:
             asyncio.get_running_loop().call_soon(self.pump)
             return
-        if dispatcher.purse.refused:
+        if dispatcher.purse.refused and not any(comes_by_itself(lane) for lane in dispatcher.lanes):
             self._end_now("bound", f"--max-cost {dispatcher.purse.limit:g} USD would be passed")
             return
         alive = [lane for lane in dispatcher.lanes if not lane.out]
         if not alive:
-            self._end_now("nothing_left", "no usable key is left: " + _reasons(dispatcher.lanes))
+            self._end_now("nothing_left", "no usable key is left: " + reasons(dispatcher.lanes))
             return
         if all(lane.provider.hopeless for lane in alive):
             if dispatcher.give_up():
@@ -228,7 +237,7 @@ class Run:
 
     def _start_pacers(self) -> None:
         for group in self.dispatcher.groups:
-            if group.paced:
+            if group.paced and group not in self._used:
                 self._start_pacer(group)
 
     def _start_pacer(self, group: Group) -> None:
@@ -266,25 +275,10 @@ class Run:
 
     def _known_wait(self, now: float) -> bool:
         """Whether some lane waits for what has a known end: a reset a server named, or a limit we count ourselves."""
-        return any(_waits_for_known(lane, now) for lane in self.dispatcher.lanes)
+        return any(waits_for_known(lane, now) for lane in self.dispatcher.lanes)
 
     async def _measure_lag(self) -> None:
         while True:
             before = self._clock()
             await asyncio.sleep(LAG_S)
             self.lag.add(max(0.0, self._clock() - before - LAG_S))
-
-
-def _waits_for_known(lane: Lane, now: float) -> bool:
-    """A server that has named a wait and refused again, over and over, is not believed any more."""
-    if lane.out or lane.in_flight or lane.provider.circuit.tripped or any(c.steps > PROMISES for c in lane.cooldowns):
-        return False
-    if lane.resting(now):
-        return lane.rest_known
-    paced = lane.standing is Standing.PARKED and lane.group.paced and not lane.group.permit
-    return lane.standing is Standing.TIMED or paced
-
-
-def _reasons(lanes: Sequence[Lane]) -> str:
-    said = dict.fromkeys(f"{lane.target.key}: {lane.out}" for lane in lanes)
-    return "; ".join(list(said)[:5]) + (f"; and {len(said) - 5} more" if len(said) > 5 else "")

@@ -58,6 +58,8 @@ class MeterShop:
             month = period > DAY
             return Calendar(axis, unit, owner, figure, self._next_reset(limits.reset, month))
         window = period / self._speed
+        if unit == 0 and figure < 1:  # half a request a second is one in two
+            figure, window = 1.0, window / figure
         return WindowLog(axis, unit, owner, figure, window, guard(window, self._speed))
 
     def _next_reset(self, zone: str, month: bool) -> Callable[[float], float]:

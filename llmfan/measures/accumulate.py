@@ -83,7 +83,7 @@ class Accumulator:
     def __init__(self) -> None:
         self.tallies: dict[tuple[str, str, str], Tally] = {}
         self.examples: dict[str, str] = {}  # one message for each kind of error
-        self.done = 0
+        self.done = self.failed = 0  # all of them, warm-up included
 
     def tally(self, provider: str | None, model: str | None, key: str | None) -> Tally:
         ident = (provider or "", model or "", key or "")
@@ -114,6 +114,7 @@ class Accumulator:
 
     def result(self, line: ResultLine) -> None:
         self.done += 1
+        self.failed += line.status != "ok"
         if line.warmup:
             return
         tally = self.tally(line.provider, line.model, line.key)

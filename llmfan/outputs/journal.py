@@ -143,10 +143,14 @@ class RunJournal:
         self._dirty = True
 
 
-def create_folder(folder: Path) -> None:
-    """Makes a new run's folder (0700); one that holds a run already is refused."""
+def refuse_other_run(folder: Path) -> None:
     if (folder / RUN).exists() or _size(folder / RESULTS):
         raise UserError(f"{folder}: holds another run (use --resume to go on with it, or another --out)")
+
+
+def create_folder(folder: Path) -> None:
+    """Makes a new run's folder (0700); one that holds a run already is refused."""
+    refuse_other_run(folder)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chmod(folder, 0o700)
@@ -256,4 +260,7 @@ def _slots(path: Path, slots: int) -> mmap.mmap:
 
 def make_private(folder: Path) -> None:
     """Makes a folder only its owner can look into."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made: {error.strerror}") from None

@@ -25,15 +25,18 @@ from llmfan.scheduling.rests import Rests, short
 
 #: Jobs of a dead key that are ended in one step.
 SLICE = 500
+#: Seconds without a send after this machine ran out of sockets.
+PAUSE_S = 0.25
 
 
 class Claim:
     """A job and the lane it goes to, with what it holds of every limit. It is settled exactly once."""
 
-    __slots__ = ("cost", "entries", "job", "lane", "sent", "stamp", "turn")
+    __slots__ = ("cost", "entries", "job", "lane", "sent", "stamp", "turn", "worst")
 
-    def __init__(self, job: Job, lane: Lane, cost: Cost, entries: list[Entry], sent: float):
+    def __init__(self, job: Job, lane: Lane, cost: Cost, worst: float, entries: list[Entry], sent: float):
         self.job, self.lane, self.cost, self.entries, self.sent = job, lane, cost, entries, sent
+        self.worst = worst  # USD it may cost, for --max-cost
         self.stamp = ""  # UTC, once it has left
         self.turn = 0
 
@@ -66,6 +69,7 @@ class Dispatcher:
         self._max_tokens, self._say = max_tokens, say
         self._used = len(lanes)
         self._told_fewer = False
+        self._paused, self._paused_until = False, 0.0
         self._rests = Rests(rng, say, speed)
         self._rests.patient = "" in waiting.feeds
         self._board = Board(lanes)
@@ -76,6 +80,9 @@ class Dispatcher:
         """All claims that can be made at `now`."""
         if self.changed and not self.stopped:
             self._look_for_stranded(now)
+        self._paused = now < self._paused_until
+        if self._paused:
+            return []
         self._board.wake_due(now)
         claims: list[Claim] = []
         while self.in_flight < self.concurrency and not self.stopped:
@@ -89,7 +96,7 @@ class Dispatcher:
 
     def next_wake(self) -> float:
         """The moment at which a lane that waits for one may be ready; inf if none does."""
-        return self._board.next_wake()
+        return self._paused_until if self._paused else self._board.next_wake()
 
     def grant(self, group: Group) -> None:
         """The pacer lets one request of a group leave."""
@@ -142,16 +149,24 @@ class Dispatcher:
                 self.waiting.remove(job, came_back)
                 self._too_large(job, lane, meter, cost)
                 continue
-            if at == SETTLE or not self.purse.covers(cost[5]):
+            worst = self._worst(job, lane)
+            if at == SETTLE or not self.purse.covers(worst):
                 self._board.park(lane, "a request in flight to end")
                 return None
             if at > now:
                 self._wait(lane, at, meter.axis if meter else "", quota=meter is not None and is_quota(meter.axis))
                 return None
             self.waiting.remove(job, came_back)
-            return self._claim(job, lane, cost, now)
+            return self._claim(job, lane, cost, worst, now)
 
-    def _claim(self, job: Job, lane: Lane, cost: Cost, now: float) -> Claim:
+    def _worst(self, job: Job, lane: Lane) -> float:
+        """USD at most: the whole of max_tokens, and a prompt a quarter longer than it looks."""
+        if lane.price is None:
+            return 0.0
+        tokens_in = 1.25 * self.estimator.input_tokens(lane.target.name, job.size())
+        return dollars(lane.price, round(tokens_in), self._max_tokens(job, lane)) or 0.0
+
+    def _claim(self, job: Job, lane: Lane, cost: Cost, worst: float, now: float) -> Claim:
         entries = [m.take(now, cost[m.unit]) for m in lane.meters]
         lane.group.permit = False
         lane.group.in_flight += 1
@@ -163,12 +178,12 @@ class Dispatcher:
         lane.provider.in_flight += 1
         lane.in_flight += 1
         self.in_flight += 1
-        self.purse.reserve(cost[5])
+        self.purse.reserve(worst)
         self._used += 1
         lane.last_used = self._used
         lane.spent = False
         self._board.ready(lane)
-        return Claim(job, lane, cost, entries, now)
+        return Claim(job, lane, cost, worst, entries, now)
 
     def _may(self, lane: Lane, job: Job, now: float) -> bool:
         """Whether this lane is a right place for this job now."""
@@ -209,7 +224,7 @@ class Dispatcher:
 
     def _too_large(self, job: Job, lane: Lane, meter: Meter, cost: Cost) -> None:
         """Refused before it is sent, with its reason; others may be larger."""
-        job.banned |= {lane.target.name}
+        job.banned |= {lane.place}
         job.last = Failure(
             kind="context_length" if meter.unit in (1, 2) else "bad_request",
             scope="request",
@@ -263,15 +278,16 @@ class Dispatcher:
         self._free(claim, kept, now, kept[5])
         self._rests.apply(lane, claim.sent, failure, now)
         if failure.free and failure.scope == "request":
-            self._fewer(failure)
+            self._fewer(failure, now)
         self._changed()  # who waits for a better place has to look again
         if charge(job, failure, lane, self.policy):
             return True
         self._return(job)
         return False
 
-    def _fewer(self, failure: Failure) -> None:
-        """This machine cannot hold so many requests: no provider is punished for that."""
+    def _fewer(self, failure: Failure, now: float) -> None:
+        """This machine cannot hold so many requests: no provider is punished for that, and nothing spins."""
+        self._paused_until = now + PAUSE_S
         fewer = max(1, self.in_flight)
         if fewer < self.concurrency:
             self.concurrency = fewer
@@ -308,7 +324,7 @@ class Dispatcher:
         provider.in_flight -= 1
         provider.last_heard = now
         self.in_flight -= 1
-        self.purse.settle(claim.cost[5], spent)
+        self.purse.settle(claim.worst, spent)
         if self._board.parked:
             self._board.wake([p for p in self._board.parked if p.group.permit or not p.group.paced])
         if lane.counts_tokens:  # tokens given back may let others of the same owner go sooner

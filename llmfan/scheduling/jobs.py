@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from llmfan.errors import UserError
 from llmfan.records import Failure, Message, Prompt, Target
 
 
@@ -59,6 +60,7 @@ class Job:
         self.target: Target | None = None  # where it was sent last
         self.chars = -1
         self.warmup = False
+        self.cost: float | None = None  # of all that was paid for, a conversation that began again included
         self.restart()
 
     def restart(self) -> None:
@@ -71,7 +73,6 @@ class Job:
         self.ttft: float | None = None
         self.ttfo: float | None = None
         self.latency = 0.0
-        self.cost: float | None = None
         self.input_tokens = self.output_tokens = 0
         self.usage_source = "server"
         self.pinned = ""
@@ -121,10 +122,14 @@ class Feed:
         self._jobs = jobs
         self._head: Job | None = None
         self.empty = False
+        self.fault: str | None = None
 
     def peek(self) -> Job | None:
         if self._head is None and not self.empty:
-            self._head = next(self._jobs, None)
+            try:
+                self._head = next(self._jobs, None)
+            except UserError as error:  # the prompt set was changed while it is being read
+                self.fault = str(error)
             self.empty = self._head is None
         return self._head
 
@@ -165,6 +170,11 @@ class Waiting:
         jobs.popleft()
         if not jobs:
             del self.back[job.place]
+
+    @property
+    def fault(self) -> str | None:
+        """Why a feed ended before its end."""
+        return next((feed.fault for feed in self.feeds.values() if feed.fault), None)
 
     @property
     def empty(self) -> bool:

@@ -98,7 +98,8 @@ class Lane:
         self.number, self.target, self.provider, self.group = number, target, provider, group
         self.meters, self.price, self.precharge = meters, price, precharge
         self.counts_tokens = price is not None or any(m.unit != 0 for m in meters)
-        self.names = ("", target.provider, target.name, target.key)
+        self.place = f"{target.key}/{target.model}"
+        self.names = ("", target.provider, target.name, target.key, self.place)
         self.cooldowns: list[Cooldown] = []  # those that ever made it rest
         self.standing = Standing.READY
         self.stamp = 0

@@ -50,6 +50,7 @@ class HttpTransport:
         self._urls: dict[str, URL] = {}
         self._watches: set[_Watch] = set()
         self._sweeping = False
+        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
         self._stale: dict[str, int] = {}
         self._headers: dict[int, CIMultiDict[str]] = {}
 
@@ -98,7 +99,7 @@ class HttpTransport:
             try:
                 return await self._exchange(url, endpoint, body, reader, watch)
             except aiohttp.ClientOSError as error:
-                if not isinstance(error.__cause__, aiohttp.ClientConnectionResetError) or watch.phase != "first byte":
+                if not isinstance(error.__cause__, aiohttp.ClientConnectionResetError) or watch.answered:
                     raise
                 self._stale[url.authority] = self._stale.get(url.authority, 0) + 1
                 if self._stale[url.authority] == STALE_LIMIT:
@@ -109,21 +110,27 @@ class HttpTransport:
         self, url: URL, endpoint: Endpoint, body: bytes, reader: StreamReader | None, watch: _Watch
     ) -> Reply:
         async with self._session.post(
-            url, data=body, headers=self._headers_of(endpoint), proxy=endpoint.proxy, allow_redirects=False
+            url,
+            data=body,
+            headers=self._headers_of(endpoint),
+            proxy=endpoint.proxy,
+            allow_redirects=False,
+            timeout=self._timeout_of(endpoint),
         ) as response:
             status, headers = response.status, response.headers
             streamed = reader is not None and status == 200 and _is_stream(headers.get("Content-Type", ""))
             content, clock = response.content, self._clock
-            watch.phase = "body"
+            watch.answered = True
             if streamed:
                 assert reader is not None
                 while data := await content.readany():
                     watch.seen = now = clock()
+                    watch.phase = "body"
                     reader.feed(data, now)
                 return Reply(sent=watch.started, ended=clock(), status=status, headers=headers, streamed=True)
             parts, size, cap = [], 0, MAX_BODY if status == 200 else MAX_ERROR_BODY
             while data := await content.readany():
-                watch.seen = clock()
+                watch.seen, watch.phase = clock(), "body"
                 parts.append(data)
                 size += len(data)
                 if size > cap:
@@ -139,6 +146,14 @@ class HttpTransport:
         if url is None:
             url = self._urls[text] = URL(text)
         return url
+
+    def _timeout_of(self, endpoint: Endpoint) -> aiohttp.ClientTimeout:
+        """Short timeouts too must tell a connection that is not made from an answer that does not come."""
+        timeout = self._timeouts.get(endpoint.timeout)
+        if timeout is None:
+            timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(CONNECT_S, 0.9 * endpoint.timeout))
+            self._timeouts[endpoint.timeout] = timeout
+        return timeout
 
     def _headers_of(self, endpoint: Endpoint) -> CIMultiDict[str]:
         """In aiohttp's own form, made once. Answers are small: compressing them would only delay a stream."""
@@ -166,13 +181,14 @@ def allow_sockets(concurrency: int) -> None:
 class _Watch:
     """The deadlines of one request. It costs no timer of its own: the transport looks at all of them in turn."""
 
-    __slots__ = ("_idle", "_task", "_total", "expired", "phase", "seen", "started", "why")
+    __slots__ = ("_idle", "_task", "_total", "answered", "expired", "phase", "seen", "started", "why")
 
     def __init__(self, now: float, total: float, idle: float):
         self._total, self._idle = total, idle
         self._task = asyncio.current_task()
         self.started = self.seen = now
         self.phase = "first byte"
+        self.answered = False  # its headers have come
         self.expired = False
         self.why = ""
 

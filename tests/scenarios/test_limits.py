@@ -6,10 +6,11 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from llmfan.options import RunOptions
 from llmfan.settings import Limiter, Preset
-from llmfan.simulation.fake import good, limited
+from llmfan.simulation.fake import always, good, in_turn, limited
 from llmfan.simulation.loop import START
 from tests.scenarios.far_ends import Rule, metered, most_in_any
 from tests.scenarios.world import Happened, play, provider
@@ -228,3 +229,28 @@ def test_a_request_too_large_for_one_provider_goes_to_one_that_can_hold_it(tmp_p
     all_answered_once(happened, 5)
     assert happened.by("large") == 5
     assert happened.far.count("small") == 0
+
+
+def test_less_than_one_a_second_is_a_limit_like_any_other(tmp_path: Path) -> None:
+    """`rps: 0.5` would never let a request out if it counted half a request a second."""
+    happened = play(tmp_path, [provider("p", axes={"rps": 0.5})], {"p": good(0.1)}, 4)
+    assert [r["status"] for r in happened.results] == ["ok"] * 4
+    assert 6 <= happened.duration <= 7
+
+
+def test_what_is_too_large_for_one_key_goes_to_a_larger_key_of_the_same_model(tmp_path: Path) -> None:
+    """The message itself says: use a larger key."""
+    both = provider("p", 2, axes={"tpm": 100.0})
+    large = replace(both.limits["p#1", "m"], axes={"tpm": 100000.0})
+    fleet = replace(both, limits={**both.limits, ("p#2", "m"): large})
+    happened = play(tmp_path, [fleet], {"p": good(0.1)}, 5)
+    assert {(r["status"], r["key"]) for r in happened.results} == {("ok", "p#2")}
+
+
+def test_a_refusal_of_one_key_leaves_the_others_of_its_account_alive(tmp_path: Path) -> None:
+    """Keys without a declared limit get a pace by a refusal; one without a pacer would wait for ever."""
+    refused_once = in_turn(always(429, {"error": {"message": "slow down"}}, {"retry-after": "1"}), good(0.1))
+    fleet = provider("p", 2, accounts=["x", "x"])
+    happened = play(tmp_path, [fleet], {"p": refused_once}, 5, RunOptions(mode="keys", concurrency=1))
+    assert happened.run.ending == "done"
+    assert sorted(r["key"] for r in happened.results if r["status"] == "ok") == ["p#1"] * 5 + ["p#2"] * 5
