@@ -58,9 +58,8 @@ class Past(Struct, kw_only=True):
     """What an earlier session left.
 
     `tries`: requests sent so far for jobs without a result, by `short_mark`; `unsure`: how many of these were never
-    answered and may have been billed, those that a stop or a crash cut off left out (a resume sends these again by
-    design); `missing`: lines of attempts that ended
-    just before the crash, made again from their results.
+    answered and may have been billed; `cut`: those that a stop or a crash cut off; `missing`: lines of attempts that
+    ended just before the crash, made again from their results.
     """
 
     done: Digests
@@ -69,15 +68,19 @@ class Past(Struct, kw_only=True):
     offset: float = 0.0
     tries: dict[str, int] = field(default_factory=dict)
     unsure: dict[str, int] = field(default_factory=dict)
+    cut: dict[str, int] = field(default_factory=dict)
     in_flight: list[InFlightNote] = field(default_factory=list)
     missing: list[AttemptLine] = field(default_factory=list)
     recent: Recent = field(default_factory=lambda: Recent(0.0))
     torn: bool = False
 
-    def tried(self, id_: str, repeat: int, scope: str) -> tuple[int, int]:
-        """(requests sent, of which never answered) for a job so far."""
+    def tried(self, strict: bool, id_: str, repeat: int, scope: str) -> tuple[int, int]:
+        """(requests sent, of which never answered) for a job so far.
+
+        What a stop or a crash cut off is sent again by design, and counts only where it is asked for: `strict`.
+        """
         mark = short_mark(id_, repeat, scope)
-        return self.tries.get(mark, 0), self.unsure.get(mark, 0)
+        return self.tries.get(mark, 0), self.unsure.get(mark, 0) + (self.cut.get(mark, 0) if strict else 0)
 
 
 def scope_of(mode: str, provider: str | None, model: str | None, key: str | None) -> str:
@@ -110,6 +113,7 @@ def replay(folder: Path, mode: str, accumulator: Accumulator, wall: float, *, re
             continue
         past.in_flight.append(note)
         past.tries[mark] = note.attempt
+        past.cut[mark] = past.cut.get(mark, 0) + 1
         past.offset = max(past.offset, note.sent_s)
     return past
 
@@ -146,8 +150,9 @@ def _take_attempts(
             mark = short_mark(attempt.id, attempt.repeat, scope)
             if open_:
                 past.tries[mark] = max(past.tries.get(mark, 0), attempt.attempt)
-                if attempt.ambiguous and attempt.outcome != "cancelled":
-                    past.unsure[mark] = past.unsure.get(mark, 0) + 1
+                if attempt.ambiguous:
+                    counts = past.cut if attempt.outcome == "cancelled" else past.unsure
+                    counts[mark] = counts.get(mark, 0) + 1
             if (mark, attempt.attempt) in noted:
                 seen.add((mark, attempt.attempt))
     return seen

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,13 @@ from llmfan.conduct.scribe import Scribe
 from llmfan.errors import UserError
 from llmfan.inputs.digests import Digests
 from llmfan.inputs.prompts import PromptSet
-from llmfan.marks import job_mark, short_mark
+from llmfan.marks import job_mark
 from llmfan.measures.accumulate import Accumulator
 from llmfan.options import RunOptions
-from llmfan.outputs.journal import RUN, SUMMARY, InFlightNote, RunJournal, create_folder, lock_folder, write_whole
+from llmfan.outputs.journal import RUN, SUMMARY, RunJournal, create_folder, lock_folder, write_whole
 from llmfan.outputs.live import RunView, observer
-from llmfan.records import ErrorInfo, Prompt, ResultLine
-from llmfan.replay import Past, lost, mark_of, replay, restore_unanswered, scope_of
+from llmfan.records import Prompt
+from llmfan.replay import Past, lost, replay, restore_unanswered
 from llmfan.runfile import check_same, new_header, redactor, stamp
 from llmfan.scheduling.memory import remember
 from llmfan.settings import Fleet
@@ -135,29 +136,12 @@ class Session:
             past.recent.add(line)
             journal.attempt(line)
             self.accumulator.attempt(line)
-        if self.options.max_ambiguous == 0:
-            self._fail_lost(past, journal)
         ids = ", ".join(sorted({note.id for note in past.in_flight}))
         again = "they are not sent again (--max-ambiguous 0)" if self.options.max_ambiguous == 0 else "sent again"
         self._say(
             f"{len(past.in_flight)} requests were in flight when the run was cut off and may have been billed; "
             f"{again}: {ids}"
         )
-
-    def _fail_lost(self, past: Past, journal: RunJournal) -> None:
-        """`--max-ambiguous 0`: what may have been billed is not bought again, but ends here."""
-        notes = {mark_of(note, self.options.mode): note for note in past.in_flight}
-        for prompt in self.prompts.prompts():
-            for note in [n for n in notes.values() if n.id == prompt.id or n.mark]:
-                scope = scope_of(self.options.mode, note.provider, note.model, note.key)
-                if short_mark(prompt.id, note.repeat, scope) not in notes:
-                    continue
-                result = _lost_result(prompt, note, self.options.simulate)
-                journal.result(result)
-                self.accumulator.result(result)
-                past.finished += 1
-                past.done.add(job_mark(prompt.id, note.repeat, scope))
-        past.done.freeze()
 
     # -------------------------------------------------------------- the present
 
@@ -176,7 +160,7 @@ class Session:
             dispatcher = build_dispatcher(
                 self.fleet, crew, options, self._read, per_scope, lambda text: view_say[0](self.redact(text)),
                 (lambda id_, repeat, scope: job_mark(id_, repeat, scope) in past.done) if self.resume else None,
-                past.tried if past.tries else None,
+                partial(past.tried, options.max_ambiguous == 0) if past.tries else None,
             )  # fmt: skip
             total = per_scope * len(where)
             dispatcher.purse.spent = self.accumulator.merged().cost or 0.0  # of earlier sessions
@@ -227,16 +211,6 @@ class Session:
     def _say(self, text: str) -> None:
         if not self.quiet:
             print(text, file=sys.stderr)
-
-
-def _lost_result(prompt: Prompt, note: InFlightNote, simulated: bool) -> ResultLine:
-    error = ErrorInfo("cancelled", "was in flight when the run was cut off; not sent again (--max-ambiguous 0)")
-    return ResultLine(
-        id=prompt.id, index=prompt.index, repeat=note.repeat, status="failed", provider=note.provider,
-        model=note.model, key=note.key, text=None, reasoning=None, finish_reason=None, usage=None, cost_usd=None,
-        wait_s=None, retry_s=0.0, ttft_s=None, ttfo_s=None, latency_s=None, total_s=None, attempts=note.attempt,
-        error=error, expect=prompt.expect, score=None, metadata=prompt.metadata, simulated=simulated,
-    )  # fmt: skip
 
 
 def _simulated(fleet: Fleet, options: RunOptions) -> AbstractAsyncContextManager[dict[str, str]]:

@@ -143,6 +143,10 @@ class Dispatcher:
                 self._board.idle(lane)
                 return None
             job, came_back = found
+            if job.ambiguous > self.policy.max_ambiguous:
+                self.waiting.remove(job, came_back)
+                self.ended.append((job, _CUT_OFF))
+                continue
             cost = self.estimator.cost(job, lane, self._max_tokens(job, lane)) if lane.counts_tokens else PLAIN
             at, meter = self._earliest(lane, cost, now)
             if at == NEVER and meter is not None:
@@ -392,6 +396,11 @@ class Dispatcher:
         self._board.wait(lane, until, why)
 
 
+_CUT_OFF = Failure(
+    kind="cancelled",
+    scope="request",
+    message="was in flight when the run was cut off and may have been billed; not sent again (--max-ambiguous)",
+)
 _NOBODY = Failure(kind="bad_request", scope="request", message="no key of the fleet can serve it")
 
 

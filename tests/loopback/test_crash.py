@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from llmfan.simulation.fake import good, limited
+from llmfan.simulation.fake import good, hanging, limited
 from tests.loopback.serving import Serving, finish, lines, prompt_file, providers_file, run, start
 
 
@@ -145,3 +145,21 @@ def test_a_resumed_run_remembers_what_it_sent_and_does_not_pass_the_limit(tmp_pa
     assert code == 4  # it waits for the window rather than being refused
     assert 10 <= far.requests <= 12
     assert not [s for s in far.fleet.seen if s.status == 429]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_max_ambiguous_0_never_buys_again_what_was_in_flight(tmp_path: Path, number: int) -> None:
+    """Who asks for nothing to be paid twice means a crash as well."""
+    killer = Killer()
+    killer.number = signal.Signals(number)
+    with Serving({"a": hanging()}, killer) as far:
+        args = [*_args(tmp_path, far, 8), "--max-ambiguous", "0"]
+        killer.at = [8] if number == signal.SIGKILL else [7, 8]  # the second one leaves at once
+        killer.process = start(tmp_path, *args)
+        finish(killer.process)
+        sent = far.requests
+        assert run(tmp_path, *args, "--resume", "--timeout", "1")[0] == 1
+        assert far.requests == 8 >= sent
+    results = lines(tmp_path / "r" / "results.jsonl")
+    assert Counter(r["id"] for r in results) == {f"p{i}": 1 for i in range(8)}
+    assert {r["error"]["kind"] for r in results} <= {"cancelled", "timeout"}
