@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import threading
 import time
 from collections.abc import Awaitable, Callable
 
@@ -201,3 +202,17 @@ def test_the_proxy_is_the_environments_except_for_what_it_exempts() -> None:
     assert proxy_for("https://internal.example/v1", env) is None
     assert proxy_for("http://127.0.0.1:8000/v1", {"HTTP_PROXY": "http://proxy:3128"}) is None
     assert proxy_for("https://api.example/v1", {}) is None
+
+
+def test_a_late_first_chunk_is_waited_for_however_soon_the_headers_came() -> None:
+    """Some servers send headers at once and think for a minute: cutting them off pays for answers nobody gets."""
+    pieces = Pieces()
+
+    async def handler(incoming: asyncio.StreamReader, outgoing: asyncio.StreamWriter) -> None:
+        outgoing.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        await outgoing.drain()
+        await asyncio.get_running_loop().run_in_executor(None, threading.Event().wait, 0.15)
+        outgoing.write(b"data: a\n\n")
+
+    reply = ask(handler, timeout=5.0, idle=0.05, reader=pieces)
+    assert (reply.fault, pieces.data) == ("", b"data: a\n\n")
