@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,7 +22,7 @@ TEXT_CAP = 64 * 2**20
 ReadWhole = Callable[[bytes, Mapping[str, str]], Answer | Failure]
 
 
-class Reading:
+class Reading(ABC):
     """Reads one stream. A dialect's reader gives `_take` (the loop over events) and `_usage_seen`.
 
     A moment is noted once for each piece of the network that carried text, never for each event: events of one piece
@@ -85,12 +86,13 @@ class Reading:
             return self._bad("a stream without an answer in it")
         return self._judge()
 
+    @abstractmethod
     def _take(self, events: list[bytes]) -> int:
         """Reads events; how many of them carried text."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _usage_seen(self) -> Usage | None:
-        raise NotImplementedError
+        """The last token counts that came; None if there were none."""
 
     def _see(self, events: list[bytes], now: float) -> None:
         count = self._take(events)

@@ -105,9 +105,6 @@ class Dispatcher:
             if lane.standing is Standing.PARKED:
                 self._board.ready(lane)
 
-    def wants_permit(self, group: Group) -> bool:
-        return not group.permit and not self.stopped
-
     def _try(self, lane: Lane, now: float) -> Claim | None:
         """One lane's turn: claim a job, or say what it waits for."""
         provider, group = lane.provider, lane.group

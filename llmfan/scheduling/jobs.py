@@ -26,7 +26,6 @@ class Job:
         "cost",
         "failures",
         "finish_reason",
-        "first_sent",
         "input_tokens",
         "last",
         "latency",
