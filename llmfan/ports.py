@@ -2,15 +2,16 @@
 
 Transport   `transports/http` (the network), `transports/virtual` (in memory, on the virtual clock)
 Dialect     one for each wire form, in `dialects/`
+Ledger      `ledgers/memory` (gone with the process: simulated runs, and until there is a durable one)
 Observer    the live table, the plain progress lines, and nobody (`--quiet`)
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from llmfan.records import Answer, Call, Failure, Reply
+from llmfan.records import Answer, Booking, Call, Failure, Known, Reply
 from llmfan.secret import SealedHeaders, Secret
 
 
@@ -70,6 +71,21 @@ class Transport(Protocol):
     async def send(self, endpoint: Endpoint, body: bytes, reader: StreamReader | None) -> Reply: ...
 
     async def close(self) -> None: ...
+
+
+class Ledger(Protocol):
+    """What outlives a run: what was learned, what was spent, and which keys turned out to share an account."""
+
+    def known(self) -> Known: ...
+
+    def booked(self, since: float) -> list[Booking]:
+        """What was booked at or after a moment (Unix time), oldest first; bookings of one minute may be summed."""
+
+    def book(self, bookings: Iterable[Booking]) -> None:
+        """Writes down, before the send, what is about to be spent."""
+
+    def keep(self, known: Known) -> None:
+        """Replaces what is known of the limits, targets and accounts in it; others stay."""
 
 
 class Observer(Protocol):

@@ -82,11 +82,24 @@ class Answer(Struct, frozen=True, kw_only=True):
     gaps: list[tuple[float, int]] = field(default_factory=list)
 
 
+class Report(Struct, frozen=True, kw_only=True):
+    """What a server told of one limit, in a header or in the body of a refusal.
+
+    `axis` is one of `settings.AXES`, or `requests` or `tokens` where the server does not name the window.
+    """
+
+    axis: str
+    limit: float | None = None
+    remaining: float | None = None
+    resets_in: float | None = None
+
+
 class Failure(Struct, frozen=True, kw_only=True):
     """Why a request has no answer: a value, not an exception.
 
     `scope` says what is ruled out; `wait` for how long (seconds; None: not said); `free`: refused before it was
-    processed, so it costs no attempt; `ambiguous`: sent and perhaps processed and billed.
+    processed, so it costs no attempt; `ambiguous`: sent and perhaps processed and billed. `axis` names the limit that
+    refused it, where the server said which; `reports` is what it told of its limits.
     """
 
     kind: Kind
@@ -97,6 +110,56 @@ class Failure(Struct, frozen=True, kw_only=True):
     wait: float | None = None
     free: bool = False
     ambiguous: bool = False
+    axis: str = ""
+    reports: tuple[Report, ...] = ()
+
+
+class KnownLimit(Struct, frozen=True, kw_only=True):
+    """What is known of one limit of one owner. Figures are per window of `axis`; None: nobody said, nothing seen.
+
+    `measured`: the limit that accepted and refused requests speak for; `kind`: how the server counts (`window`: all
+    at once is fine; `paced`: evenly spaced only; "": not known); `guard_s`: by how much its window is widened;
+    `confidence`: 0 to 1; `at`: when it was last learned (Unix time).
+    """
+
+    owner: str
+    axis: str
+    declared: float | None = None
+    reported: float | None = None
+    measured: float | None = None
+    kind: str = ""
+    guard_s: float | None = None
+    confidence: float = 0.0
+    at: float = 0.0
+
+
+class KnownTarget(Struct, frozen=True, kw_only=True):
+    """What answers of one target (`provider/model`) were like: seconds, tokens. `n`: answers it rests on."""
+
+    name: str
+    n: int
+    service_s: float
+    service_sigma: float
+    output_tokens: float
+    tokens_per_char: float
+    at: float = 0.0
+
+
+class Known(Struct, frozen=True, kw_only=True):
+    """All that is known. `shared`: pairs of a key's label and the label whose account it turned out to draw on."""
+
+    limits: list[KnownLimit] = field(default_factory=list)
+    targets: list[KnownTarget] = field(default_factory=list)
+    shared: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Booking(Struct, frozen=True, kw_only=True):
+    """`amount` of an owner's allowance, written down before it is sent; a negative one gives back. `at`: Unix time."""
+
+    owner: str
+    axis: str
+    amount: float
+    at: float
 
 
 class Reply(Struct, frozen=True, kw_only=True):

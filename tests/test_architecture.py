@@ -19,7 +19,7 @@ FLOORS = (
     {"ports"},
     {"limits", "dialects", "measures"},  # judgement, from here
     {"scheduling"},
-    {"inputs", "simulation", "pacing"},  # hands, from here
+    {"inputs", "simulation", "pacing", "ledgers"},  # hands, from here
     {"transports"},
     {"outputs"},
     {"conduct"},

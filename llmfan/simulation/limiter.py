@@ -140,6 +140,42 @@ class FixedWindow(Counter):
         return (index + 1) * self.window - self._phase - now
 
 
+class SlidingCounter(Counter):
+    """Two fixed windows weighed: the last one's count by what of it still overlaps, plus this one's."""
+
+    def __init__(self, limit: float, window: float, phase: float = 0.0):
+        super().__init__(limit, window)
+        self._phase, self._index = phase, -math.inf
+        self._now = self._last = 0.0
+
+    def look(self, now: float, cost: float) -> Admission:
+        through = self._roll(now)
+        used = self._last * (1 - through) + self._now
+        left = (1 - through) * self.window
+        over = used + cost - self.limit
+        wait = min(left, over * self.window / self._last) if self._last > 0 else left
+        return self._verdict(used, cost, wait, left)
+
+    def take(self, now: float, cost: float) -> Entry:
+        self._roll(now)
+        self._now += cost
+        return [self._index, cost]
+
+    def give_back(self, now: float, entry: Entry, amount: float) -> None:
+        self._roll(now)
+        if entry[0] == self._index:
+            self._now = max(0.0, self._now - amount)
+
+    def _roll(self, now: float) -> float:
+        """Enters the window `now` is in; gives how much of it has passed, 0 to 1."""
+        whole = (now + self._phase + TICK) / self.window
+        index = math.floor(whole)
+        if index != self._index:
+            self._last = self._now if index == self._index + 1 else 0.0
+            self._now, self._index = 0.0, index
+        return min(1.0, max(0.0, whole - index))
+
+
 class CalendarWindow(FixedWindow):
     """A day or a month of a zone; `now` must be Unix time. Days of 23 and 25 hours are what they are."""
 
