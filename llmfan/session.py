@@ -19,23 +19,26 @@ import msgspec
 from msgspec import Struct
 
 from llmfan.conduct.attempt import Attempts
+from llmfan.conduct.bookkeeper import Bookkeeper
 from llmfan.conduct.run import Bounds, Run
 from llmfan.conduct.scribe import Scribe
 from llmfan.errors import UserError
 from llmfan.inputs.digests import Digests
 from llmfan.inputs.prompts import PromptSet
+from llmfan.ledgers.memory import MemoryLedger
 from llmfan.marks import job_mark
 from llmfan.measures.accumulate import Accumulator
 from llmfan.options import RunOptions
 from llmfan.outputs.journal import RUN, SUMMARY, RunJournal, create_folder, lock_folder, write_whole
 from llmfan.outputs.live import RunView, observer
+from llmfan.ports import Ledger
 from llmfan.records import Prompt
 from llmfan.replay import Past, lost, replay, restore_unanswered
 from llmfan.runfile import check_same, new_header, redactor, stamp
 from llmfan.scheduling.memory import remember
 from llmfan.settings import Fleet
 from llmfan.summary import document
-from llmfan.wiring import Crew, Moments, build_dispatcher, network, scopes
+from llmfan.wiring import Crew, Moments, build_dispatcher, expect, network, scopes
 
 
 class Outcome(Struct, kw_only=True):
@@ -60,10 +63,12 @@ class Session:
         resume: bool = False,
         quiet: bool = False,
         args: list[str] | None = None,
+        ledger: Ledger | None = None,
     ):
         self.fleet, self.prompts, self.options, self.folder = fleet, prompts, options, folder
         self.env, self.resume, self.quiet = env, resume, quiet
         self.args = args or []
+        self.ledger: Ledger = ledger or MemoryLedger()
         self.accumulator = Accumulator()
         self.redact = redactor(fleet)
 
@@ -152,8 +157,6 @@ class Session:
         async with AsyncExitStack() as stack:
             base_urls = await stack.enter_async_context(_simulated(self.fleet, options)) if options.simulate else {}
             crew = Crew(self.fleet, options, moments, base_urls, {} if options.simulate else self.env)
-            if not options.simulate:  # a simulated fleet begins with fresh windows, whatever the folder holds
-                remember(crew.lanes, past.recent.sent(), clock())
             where = scopes(crew.lanes, options.mode)
             per_scope = min(self.prompts.count, options.limit or self.prompts.count) * options.repeat
             view_say: list[Callable[[str], None]] = [self._say]
@@ -162,6 +165,10 @@ class Session:
                 (lambda id_, repeat, scope: job_mark(id_, repeat, scope) in past.done) if self.resume else None,
                 partial(past.tried, options.max_ambiguous == 0) if past.tries else None,
             )  # fmt: skip
+            clerk = Bookkeeper(self.ledger, dispatcher, moments.unix, options.speed)
+            if not options.simulate:  # a simulated fleet begins with fresh windows, whatever the folder holds
+                remember(crew.lanes, past.recent.sent(), clock(), clerk.recall(clock()))
+                expect(dispatcher, per_scope, options.mode)
             total = per_scope * len(where)
             dispatcher.purse.spent = self.accumulator.merged().cost or 0.0  # of earlier sessions
             transport = network(options, clock)
@@ -179,7 +186,7 @@ class Session:
             )  # fmt: skip
             attempts = Attempts(dispatcher, crew.speakers, transport, scribe, clock, options.warmup, self.redact)
             bounds = Bounds(max_duration=options.max_duration, max_stall=options.max_stall)
-            run = Run(dispatcher, attempts, scribe, watcher, clock, bounds, describe_wait=_when(moments))
+            run = Run(dispatcher, attempts, scribe, watcher, clock, bounds, clerk, describe_wait=_when(moments))
             _catch_signals(run)
             gc.freeze()  # a collection need not walk through what was loaded, again and again
             gc.enable()

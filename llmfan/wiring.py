@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from random import Random
 
@@ -12,8 +13,9 @@ from llmfan.conduct.speaker import Speaker
 from llmfan.dialects import dialect
 from llmfan.dialects.classify import classify, from_fault
 from llmfan.inputs.catalogue_files import dialect_name
-from llmfan.limits.axes import MeterShop, owner_of
-from llmfan.limits.learner import Pace
+from llmfan.limits.axes import MeterShop, pacing_axis
+from llmfan.limits.gauge import Gauge
+from llmfan.limits.window import Meter
 from llmfan.options import RunOptions
 from llmfan.ports import Clock, Endpoint, Transport
 from llmfan.records import Failure, Prompt, Target
@@ -23,7 +25,7 @@ from llmfan.scheduling.failover import Policy
 from llmfan.scheduling.jobs import Feed, Job, Waiting
 from llmfan.scheduling.lanes import Group, Lane, ProviderState
 from llmfan.scheduling.purse import Purse
-from llmfan.settings import AXES, Fleet, KeySettings, LimitSet, ModelSettings, Preset, Provider
+from llmfan.settings import Fleet, KeySettings, ModelSettings, Preset, Provider
 
 IDLE_S = 30.0
 
@@ -38,6 +40,9 @@ class Moments:
     def wall(self, moment: float, speed: float = 1.0) -> dt.datetime:
         return self.started_at + dt.timedelta(seconds=(moment - self.start) * speed)
 
+    def unix(self, moment: float) -> float:
+        return self.started_at.timestamp() + moment - self.start
+
 
 class Crew:
     """All lanes of a fleet, and how to speak to each (by lane number)."""
@@ -48,8 +53,9 @@ class Crew:
         self.lanes: list[Lane] = []
         self.speakers: dict[int, Speaker] = {}
         self._options, self._moments, self._env = options, moments, env
-        self._shop = MeterShop(lambda moment: moments.wall(moment, options.speed), options.speed)
-        self._groups: dict[str, Group] = {}
+        rng = Random(f"{options.seed} limits")
+        self._shop = MeterShop(lambda moment: moments.wall(moment, options.speed), rng, options.speed)
+        self._groups: dict[int, Group] = {}
         for provider in fleet.providers:
             state = ProviderState(provider.name, provider.concurrency, options.speed)
             for key in provider.keys:
@@ -64,26 +70,16 @@ class Crew:
             provider=provider.name, model=model.name, key=key.label, account=key.account,
             priority=provider.priority, paid=provider.paid,
         )  # fmt: skip
-        lane = Lane(
-            number, target, state, self._group(provider, key, model.name), self._shop.meters(provider, key, model.name),
-            model.price, provider.preset.limiter.precharge,
-        )  # fmt: skip
+        meters = self._shop.meters(provider, key, model.name)
+        group = self._group(meters, pacing_axis(provider.limits[key.label, model.name]))
+        lane = Lane(number, target, state, group, meters, model.price, provider.preset.limiter.precharge)
         self.lanes.append(lane)
         self.speakers[number] = self._speaker(provider, key, model, base)
 
-    def _group(self, provider: Provider, key: KeySettings, model: str) -> Group:
-        """Targets whose tightest request limit is one and the same counter leave through one pacer."""
-        limits = provider.limits[key.label, model]
-        axis = _pacing_axis(limits)
-        name = f"{owner_of(axis or 'rpm', limits, provider.name, key, model)} {axis}={limits.axes.get(axis or '')}"
-        if name not in self._groups:
-            figure, period = (limits.axes[axis], AXES[axis][1]) if axis else (None, 1.0)
-            speed = self._options.speed
-            pace = Pace(
-                figure, period / speed, speed=speed, open_=limits.open, burst=limits.burst, learn=provider.learn
-            )
-            self._groups[name] = Group(name, pace)
-        return self._groups[name]
+    def _group(self, meters: list[Meter], axis: str | None) -> Group:
+        """Targets whose tightest request limit is one and the same gauge leave through one pacer."""
+        pace = next(m for m in meters if isinstance(m, Gauge) and (m.axis == axis or axis is None))
+        return self._groups.setdefault(id(pace), Group(f"{pace.owner} {pace.axis}", pace))
 
     def _speaker(self, provider: Provider, key: KeySettings, model: ModelSettings, base: str) -> Speaker:
         options, preset = self._options, provider.preset
@@ -128,12 +124,6 @@ class Crew:
 
 def _unasked(preset: Preset) -> Preset:
     return replace(preset, fields=replace(preset.fields, ask_usage=False))
-
-
-def _pacing_axis(limits: LimitSet) -> str | None:
-    """The request limit with the lowest sustained rate; days and months are quotas, not paces."""
-    rates = [(limits.axes[a] / AXES[a][1], a) for a in ("rps", "rpm", "rph") if a in limits.axes]
-    return min(rates)[1] if rates else None
 
 
 def _redirected(failure: Failure, url: str, headers: Mapping[str, str]) -> Failure:
@@ -192,15 +182,17 @@ def build_dispatcher(
         say=say,
         speed=options.speed,
     )
-    window = sum(group.pace.window() or jobs_per_scope for group in dispatcher.groups)
-    for group in dispatcher.groups:
-        group.pace.short = jobs_per_scope <= window if options.mode == "spread" else _fits(group, jobs_per_scope)
+    expect(dispatcher, jobs_per_scope, options.mode)
     return dispatcher
 
 
-def _fits(group: Group, jobs: int) -> bool:
-    window = group.pace.window()
-    return window is None or jobs <= window
+def expect(dispatcher: Dispatcher, jobs_per_scope: int, mode: str) -> None:
+    """Tells each limit how much of the batch it will carry: what fits into a window may leave at once."""
+    paces = [group.pace for group in dispatcher.groups]
+    whole = sum(pace.limit / pace.period for pace in paces)
+    for pace in paces:
+        spread = mode == "spread" and whole > 0 and not math.isinf(whole)
+        pace.expect(jobs_per_scope * pace.limit / pace.period / whole if spread else jobs_per_scope)
 
 
 def network(options: RunOptions, clock: Clock) -> Transport:

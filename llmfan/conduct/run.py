@@ -14,6 +14,7 @@ from typing import Literal
 from msgspec import Struct
 
 from llmfan.conduct.attempt import Attempts
+from llmfan.conduct.bookkeeper import Bookkeeper
 from llmfan.conduct.scribe import Scribe
 from llmfan.errors import UserError
 from llmfan.measures.sketch import Sketch
@@ -24,7 +25,7 @@ from llmfan.scheduling.lanes import Group, Lane, Standing
 from llmfan.scheduling.outlook import SHORT_RESET_S, comes_by_itself, reasons, waits_for_known
 
 Ending = Literal["done", "interrupted", "bound", "nothing_left", "storage"]
-TICK_S, LAG_S = 0.25, 0.1
+TICK_S, LAG_S, KEEP_S = 0.25, 0.1, 30.0
 #: A timer under a millisecond fires at once on uvloop: a little more than asked for keeps it from spinning.
 TIMER_S = 0.001
 
@@ -48,6 +49,7 @@ class Run:
         observer: Observer,
         clock: Clock,
         bounds: Bounds,
+        clerk: Bookkeeper,
         *,
         audit: bool = True,
         describe_wait: Callable[[float], str] = lambda until: "",
@@ -58,6 +60,7 @@ class Run:
         self.signal = 0
         self.lag = Sketch()
         self._clock, self._bounds, self._audit, self._describe_wait = clock, bounds, audit, describe_wait
+        self._clerk = clerk
         self._tasks: asyncio.TaskGroup | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._finished = asyncio.Event()
@@ -81,6 +84,7 @@ class Run:
             raise first from None
         if self._timer is not None:
             self._timer.cancel()
+        self._clerk.keep(self._clock())
         return self.ending
 
     async def _all_tasks(self, started: float) -> None:
@@ -132,6 +136,7 @@ class Run:
         now = self._clock()
         dispatcher, journal = self.dispatcher, self.scribe.journal
         claims = dispatcher.match(now)
+        self._clerk.write_ahead(now)
         if self._used:
             for claim in claims:
                 if claim.lane.group in self._used:
@@ -251,7 +256,7 @@ class Run:
         while (spec := group.pace.spec()) is not None:
             if departures is None:
                 departures = Departures(*spec)
-            departures.retune(*spec)
+            await departures.retune(*spec)
             await departures.leave()
             used.clear()
             self.dispatcher.grant(group)
@@ -261,10 +266,13 @@ class Run:
 
     async def _watch(self, started: float) -> None:
         """Ticks the screen, and ends a run that passes a bound."""
-        bounds, done = self._bounds, -1
+        bounds, done, kept = self._bounds, -1, started
         while True:
             await asyncio.sleep(TICK_S)
             now = self._clock()
+            if now - kept >= KEEP_S:  # what was learned survives a kill but for the last of it
+                kept = now
+                self._clerk.keep(now)
             self.observer.tick(now)
             if done != self.scribe.accumulator.done or self._known_wait(now):
                 done, self._last_end = self.scribe.accumulator.done, now

@@ -9,9 +9,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from llmfan.ports import Dialect, Endpoint
-from llmfan.records import Answer, Call, Failure, Reply
+from llmfan.records import Answer, Call, Failure, Reply, Report
 from llmfan.scheduling.jobs import Job
 
+#: Limits in an answer's headers; the second argument: whether it is a refusal.
+ReadReports = Callable[[Mapping[str, str], bool], tuple[Report, ...]]
 Classify = Callable[[int, Mapping[str, str], bytes], Failure]
 _ASKS = b'"stream_options"'
 FromFault = Callable[[str, str, str], Failure]
@@ -36,6 +38,7 @@ class Speaker(Struct, kw_only=True):
     forced_max_tokens: int | None = None
     forced_temperature: float | None = None
     forced_params: dict[str, Any] = {}
+    read_reports: ReadReports = lambda headers, refused: ()
 
     def max_tokens_for(self, job: Job) -> int:
         return self.forced_max_tokens or job.prompt.max_tokens or self.max_tokens
@@ -59,6 +62,10 @@ class Speaker(Struct, kw_only=True):
             return failure
         self.dialect = self.without_usage()
         return replace(failure, scope="key", free=True)
+
+    def reports(self, reply: Reply) -> tuple[Report, ...]:
+        """What a reply's headers tell of limits. A refusal's `Failure.reports` hold these and what its body told."""
+        return self.read_reports(reply.headers, reply.status != 200) if reply.status else ()
 
     def understand(self, reply: Reply, stream: Any) -> Answer | Failure:
         """What a reply means. The order matters: a broken connection, then a refusal, then the answer itself."""

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from llmfan.dialects.bodies import ErrorBody, one_line, read_error
 from llmfan.dialects.headers import value_of
+from llmfan.dialects.quotas import told
 from llmfan.dialects.signs import ROWS, STATUS_WORDS
 from llmfan.dialects.waits import wait_for
 from llmfan.records import Failure
@@ -59,6 +60,7 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, preset: Prese
         return Failure(kind="bad_response", scope="provider", message=message, http_status=status, permanent=True)
     error = read_error(body)
     row = _row_for(status, headers, body, error, preset)
+    said = told(row, status, headers, error, preset, now_wall)
     free = row.kind in FREE
     return Failure(
         kind=row.kind,
@@ -66,9 +68,11 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, preset: Prese
         message=one_line(error.message) or f"HTTP status {status} without a reason",
         http_status=status,
         permanent=row.permanent,
-        wait=wait_for(row, headers, error, preset, now_wall),
+        wait=wait_for(row, headers, error, said, preset, now_wall),
         free=free,
         ambiguous=status in _UNSURE and not free,
+        axis=said.axis,
+        reports=said.reports,
     )
 
 

@@ -6,15 +6,14 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Literal
 
 from llmfan import __version__
 from llmfan.secret import SealedHeaders, Secret
-from llmfan.settings import AXES, HeaderRow, Preset
-from llmfan.units import DAY, MINUTE, seconds
+from llmfan.settings import Preset
+from llmfan.units import DAY, HOUR, MINUTE, seconds
 
-Role = Literal["limit", "remaining", "reset", "cost"]
-
+#: No number, duration or date is longer; longer texts are none, and cost nothing.
+_LONGEST = 64
 _NUMBER = re.compile(r"\s*(-?[\d,]*\.?\d+(?:[eE][+-]?\d+)?)")
 _ISO = re.compile(r"\d{4}-\d\d-\d\d")
 
@@ -37,11 +36,11 @@ def retry_wait(headers: Mapping[str, str], now_wall: float | None) -> float | No
     if text is not None and (number := _float(text)) is not None:
         return min(max(number / 1000, 0.0), DAY)
     text = value_of(headers, "retry-after")
-    if text is None:
+    if text is None or len(text) > _LONGEST:
         return None
     if (number := _float(text)) is not None:
         return min(max(number, 0.0), DAY)
-    if (duration := seconds(text)) is not None:
+    if (duration := _duration(text)) is not None:
         return min(duration, DAY)
     return until_date(text, now_wall)
 
@@ -52,9 +51,14 @@ def reset_seconds(text: str, now_wall: float | None) -> float | None:
     Letters: a duration (`2m59.56s`, `6m 11.52s`); above 1e12: epoch milliseconds; above 1e9: epoch seconds; a date:
     RFC 3339 or HTTP; else seconds. A moment needs the wall clock: without one it says nothing.
     """
+    if len(text) > _LONGEST:
+        return None
+    text = text.strip()
+    if text[-1:] == "s":
+        return _duration(text)
     number = _float(text)
     if number is None:
-        duration = seconds(text)
+        duration = _duration(text)
         return duration if duration is not None else until_date(text, now_wall)
     if number > 1e12:
         number /= 1000
@@ -65,7 +69,7 @@ def reset_seconds(text: str, now_wall: float | None) -> float | None:
 
 def until_date(text: str, now_wall: float | None) -> float | None:
     """Seconds until an ISO 8601 or HTTP date; a date without a zone is UTC, one that is past is now."""
-    if now_wall is None:
+    if now_wall is None or len(text) > _LONGEST:
         return None
     text = text.strip()
     try:
@@ -77,17 +81,12 @@ def until_date(text: str, now_wall: float | None) -> float | None:
         return None
 
 
-def limit_news(preset: Preset, headers: Mapping[str, str], now_wall: float | None) -> list[tuple[str, Role, float]]:
-    """What an answer's headers tell of its limits: (axis, role, value), a reset in seconds from now."""
-    news: list[tuple[str, Role, float]] = []
-    for row in preset.limit_headers:
-        text = value_of(headers, row.name)
-        if text is None:
-            continue
-        value = _reset(row, text, now_wall) if row.role == "reset" else leading_number(text)
-        if value is not None:
-            news.append((row.axis, row.role, value))
-    return news
+def limit_news(preset: Preset, headers: Mapping[str, str], now_wall: float | None) -> list[tuple[str, str, float]]:
+    """What this one call was charged, as (axis, role, value): the rows of role `cost`."""
+    rows = [row for row in preset.limit_headers if row.role == "cost"]
+    texts = ((row, value_of(headers, row.name)) for row in rows)
+    values = ((row, leading_number(text)) for row, text in texts if text is not None)
+    return [(row.axis, row.role, value) for row, value in values if value is not None]
 
 
 def value_of(headers: Mapping[str, str], name: str) -> str | None:
@@ -98,26 +97,33 @@ def value_of(headers: Mapping[str, str], name: str) -> str | None:
 
 def leading_number(text: str) -> float | None:
     """The number a header begins with: `1,000` and `100, 100;w=60` occur."""
-    text = text.partition(";")[0]
+    text = text[: _LONGEST + 1].partition(";")[0].partition(", ")[0]
+    if len(text) > _LONGEST:
+        return None
     number = _float(text)
     if number is not None:
         return number
-    found = _NUMBER.match(text.partition(", ")[0])
+    found = _NUMBER.match(text)
     return _float(found[1].replace(",", "")) if found else None
 
 
-def _reset(row: HeaderRow, text: str, now_wall: float | None) -> float | None:
-    """A reset, held to its window: a limit a minute cannot honestly ask for an hour."""
-    number = _float(text)
-    if row.format in ("epoch_ms", "epoch_s") and number is not None and now_wall is not None:
-        wait: float | None = max((number / 1000 if row.format == "epoch_ms" else number) - now_wall, 0.0)
-    else:
-        wait = reset_seconds(text, now_wall)
-    window = AXES.get(row.axis, ("", DAY))[1]
-    return None if wait is None else min(wait, max(window * 1.05, MINUTE))
+def _duration(text: str) -> float | None:
+    """`units.seconds`, with a short way for what every answer brings: `7.66s`, `825ms`, `2m59.56s`, `1h0m3s`."""
+    if text[-1:] != "s":
+        return seconds(text)
+    hours, _, rest = text[:-1].rpartition("h")
+    first, minute, last = rest.partition("m")
+    try:
+        value = (float(first) * MINUTE + float(last)) if last else float(first) * (0.001 if minute else 1.0)
+        value += float(hours) * HOUR if hours else 0.0
+    except ValueError:
+        return seconds(text)
+    return value if 0 <= value < float("inf") else None
 
 
 def _float(text: str) -> float | None:
+    if len(text) > _LONGEST:
+        return None
     try:
         number = float(text)
     except ValueError:

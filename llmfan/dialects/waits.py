@@ -9,8 +9,10 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from llmfan.dialects.bodies import ErrorBody
-from llmfan.dialects.headers import limit_news, retry_wait, until_date
-from llmfan.settings import AXES, ErrorRow, Preset
+from llmfan.dialects.headers import retry_wait, until_date
+from llmfan.dialects.quotas import Told, copied_headers
+from llmfan.records import Report
+from llmfan.settings import ErrorRow, Preset
 from llmfan.units import DAY, HOUR, MONTH, seconds
 
 _DURATION = r"((?:\d+(?:\.\d+)?\s*(?:ms|us|µs|ns|d|h|m|s)\b\s*|\d+(?:\.\d+)?(?:ms|us|µs|ns|d|h|m|s)(?=\d))+)"
@@ -19,25 +21,23 @@ _UNIT_WORD = re.compile(r"(\d)\s*(milli)?(second|sec|minute|min|hour|hr|day)s?\b
 _ISO = r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?\s?(?:Z|[+-]\d\d:?\d\d)?)?"
 _HTTP = r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT"
 _DATE = re.compile(rf"(?:resets?|until|again|after|available|renews?)\b\D{{0,30}}?({_ISO}|{_HTTP})", re.I)
-_SENTENCE = re.compile(r"\((RP[SMHD]|TP[SMHD]|ITPM|OTPM)\)(?:: Limit ~?(\d+))?", re.I)
-_PER = re.compile(r"\b(requests?|tokens?|calls?)\b (?:per |/ ?)(second|minute|hour|day)", re.I)
 _SCOPED = ("availability", "metadata")
 
 
 def wait_for(
-    row: ErrorRow, headers: Mapping[str, str], body: ErrorBody, preset: Preset, now_wall: float | None
+    row: ErrorRow, headers: Mapping[str, str], body: ErrorBody, told: Told, preset: Preset, now_wall: float | None
 ) -> float | None:
     """Seconds to stay away from what the row rules out; None where neither the answer nor the row says."""
     if row.permanent:
         return None
-    hint = _hint(headers, body, preset, now_wall)
+    hint = _hint(headers, body, told, now_wall)
     if row.until:
-        return _until(row.until, hint, body, preset, now_wall)
+        return _until(row.until, hint, told, preset, now_wall)
     if hint is not None:
         return hint
     if row.wait is None and row.kind == "quota_exhausted":
         monthly = re.search("month", body.message, re.I) is not None
-        return _until("month" if monthly else "day", None, body, preset, now_wall)
+        return _until("month" if monthly else "day", None, told, preset, now_wall)
     return row.wait
 
 
@@ -58,75 +58,53 @@ def next_month(now_wall: float) -> float:
     return first.timestamp() - now_wall
 
 
-def _until(until: str, hint: float | None, body: ErrorBody, preset: Preset, now_wall: float | None) -> float | None:
+def _until(until: str, hint: float | None, told: Told, preset: Preset, now_wall: float | None) -> float | None:
     """A reset by the calendar. Where days roll, quota drips back: one request after a day / limit."""
     if until == "day" and preset.limiter.reset == "rolling":
         if hint is not None:
             return hint
-        limit = _daily_limit(body, preset)
+        limit = _daily_limit(told, preset)
         return DAY / limit if limit else HOUR
     if now_wall is None:
         return hint
     return next_month(now_wall) if until == "month" else next_day(preset.limiter.reset, now_wall)
 
 
-def _daily_limit(body: ErrorBody, preset: Preset) -> float:
-    found = _SENTENCE.search(body.message)
-    if found and found[1].upper() == "RPD" and found[2]:
-        return float(found[2])
-    return max((row.axes.get("rpd", 0.0) for row in preset.limits), default=0.0)
+def _daily_limit(told: Told, preset: Preset) -> float:
+    said = (report.limit for report in told.reports if report.axis == "rpd" and report.limit)
+    return next(said, None) or max((row.axes.get("rpd", 0.0) for row in preset.limits), default=0.0)
 
 
-def _hint(headers: Mapping[str, str], body: ErrorBody, preset: Preset, now_wall: float | None) -> float | None:
-    for wait in _hints(headers, body, preset, now_wall):
+def _hint(headers: Mapping[str, str], body: ErrorBody, told: Told, now_wall: float | None) -> float | None:
+    for wait in _hints(headers, body, told, now_wall):
         if wait is not None:
             return min(wait, 10 * 365 * DAY)
     return None
 
 
-def _hints(
-    headers: Mapping[str, str], body: ErrorBody, preset: Preset, now_wall: float | None
-) -> Iterator[float | None]:
+def _hints(headers: Mapping[str, str], body: ErrorBody, told: Told, now_wall: float | None) -> Iterator[float | None]:
     yield retry_wait(headers, now_wall)
-    yield _reset(headers, body, preset, now_wall)
+    yield _reset(told.headers, told.axis)
     yield _asked(body.details)
     yield _retry_info(body.details)
     yield _prose(body.message)
     yield _dated(body.message, now_wall)
-    copies = _copied_headers(body.details)
-    if copies:
-        yield retry_wait(copies, now_wall)
-        yield _reset(copies, body, preset, now_wall)
+    yield retry_wait(copied_headers(body.details), now_wall)
+    yield _reset(told.copies, told.axis)
 
 
-def _reset(headers: Mapping[str, str], body: ErrorBody, preset: Preset, now_wall: float | None) -> float | None:
-    """The reset of the dimension that is used up: the one the message names, else those with nothing remaining.
+def _reset(reports: tuple[Report, ...], axis: str) -> float | None:
+    """The reset of the limit that refused: the one that is named, else those with nothing remaining.
 
     A single reset needs no choosing. Of several the longest counts.
     """
-    news = limit_news(preset, headers, now_wall)
-    resets = {axis: value for axis, role, value in news if role == "reset"}
-    if not resets:
-        return None
-    named = _named_axis(body.message)
-    if named in resets:
-        return resets[named]
-    spent = {axis for axis, role, value in news if role == "remaining" and value <= 0}
-    waits = [wait for axis, wait in resets.items() if axis in spent]
+    resets = {report.axis: report.resets_in for report in reports if report.resets_in is not None}
+    if axis in resets:
+        return resets[axis]
+    waits = [r.resets_in for r in reports if r.resets_in is not None and r.remaining is not None and r.remaining <= 0]
     if not waits and len(resets) == 1:
         waits = list(resets.values())
     return max(waits, default=None)
-
-
-def _named_axis(message: str) -> str:
-    found = _SENTENCE.search(message)
-    if found:
-        return found[1].lower()
-    per = _PER.search(message)
-    if not per:
-        return ""
-    axis = ("t" if per[1].lower().startswith("token") else "r") + "p" + per[2][0].lower()
-    return axis if axis in AXES else ""
 
 
 def _asked(details: dict[str, Any]) -> float | None:
@@ -162,11 +140,3 @@ def _prose(message: str) -> float | None:
 def _dated(message: str, now_wall: float | None) -> float | None:
     found = _DATE.search(message)
     return until_date(found[1].replace(" Z", "Z"), now_wall) if found else None
-
-
-def _copied_headers(details: dict[str, Any]) -> dict[str, str]:
-    metadata = details.get("metadata")
-    copied = metadata.get("headers") if isinstance(metadata, dict) else None
-    if not isinstance(copied, dict):
-        return {}
-    return {str(name).lower(): str(value) for name, value in copied.items()}

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from random import Random
 from zoneinfo import ZoneInfo
 
+from llmfan.limits.gauge import Gauge
 from llmfan.limits.window import Calendar, InFlight, Meter, WindowLog, guard
 from llmfan.settings import AXES, KeySettings, LimitSet, Provider
-from llmfan.units import DAY
+from llmfan.units import DAY, MINUTE
 
 #: What a request costs, by position: requests, tokens, input tokens, output tokens, neurons, USD.
 UNITS = {"requests": 0, "tokens": 1, "input_tokens": 2, "output_tokens": 3, "neurons": 4, "usd": 5, "in_flight": 0}
+#: Request limits that come back while one waits.
+PACES = ("rps", "rpm", "rph")
 Cost = tuple[float, float, float, float, float, float]
 PLAIN: Cost = (1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
@@ -22,22 +26,32 @@ class MeterShop:
     `wall` turns a moment of the run's clock into UTC; `speed` shortens every window (`--simulate-speed`).
     """
 
-    def __init__(self, wall: Callable[[float], dt.datetime], speed: float = 1.0):
-        self._wall, self._speed = wall, speed
+    def __init__(self, wall: Callable[[float], dt.datetime], rng: Random, speed: float = 1.0):
+        self._wall, self._rng, self._speed = wall, rng, speed
         self._made: dict[tuple[str, str, float], Meter] = {}
 
     def meters(self, provider: Provider, key: KeySettings, model: str) -> list[Meter]:
+        """Every counter a target's requests pass. At least one is a gauge: a rate that nobody declared is learned."""
         limits = provider.limits[key.label, model]
         owners = {axis: owner_of(axis, limits, provider.name, key, model) for axis in limits.axes}
-        made = [self._meter(axis, limits, owner) for axis, owner in owners.items()]
+        made = [self._meter(axis, limits, owner, provider.learn) for axis, owner in owners.items()]
+        if pacing_axis(limits) is None:
+            made.append(self._undeclared(limits, owner_of("rpm", limits, provider.name, key, model)))
         if limits.burst is not None:
-            made += [self._burst(axis, limits, owners[axis]) for axis in ("rps", "rpm", "rph") if axis in owners]
+            made += [self._burst(axis, limits, owners[axis]) for axis in PACES if axis in owners]
         return made
 
-    def _meter(self, axis: str, limits: LimitSet, owner: str) -> Meter:
+    def _meter(self, axis: str, limits: LimitSet, owner: str, learn: str) -> Meter:
         ident = (owner, axis, limits.axes[axis])
         if ident not in self._made:
-            self._made[ident] = self._make(axis, limits, owner)
+            self._made[ident] = self._make(axis, limits, owner, learn)
+        return self._made[ident]
+
+    def _undeclared(self, limits: LimitSet, owner: str) -> Meter:
+        ident = (owner, "rpm", 0.0)
+        if ident not in self._made:
+            gauge = Gauge("rpm", owner, None, MINUTE / self._speed, speed=self._speed, rng=self._rng, open_=limits.open)
+            self._made[ident] = gauge
         return self._made[ident]
 
     def _burst(self, axis: str, limits: LimitSet, owner: str) -> Meter:
@@ -46,10 +60,10 @@ class MeterShop:
         ident = (owner, f"{axis} burst", burst)
         if ident not in self._made:
             window = AXES[axis][1] / self._speed * burst / limits.axes[axis]
-            self._made[ident] = WindowLog(axis, 0, owner, burst, window, guard(window, self._speed))
+            self._made[ident] = WindowLog(axis, 0, f"{owner} burst", burst, window, guard(window, self._speed))
         return self._made[ident]
 
-    def _make(self, axis: str, limits: LimitSet, owner: str) -> Meter:
+    def _make(self, axis: str, limits: LimitSet, owner: str, learn: str) -> Meter:
         unit_name, period = AXES[axis]
         unit, figure = UNITS[unit_name], limits.axes[axis]
         if axis == "concurrency":
@@ -60,6 +74,8 @@ class MeterShop:
         window = period / self._speed
         if unit == 0 and figure < 1:  # half a request a second is one in two
             figure, window = 1.0, window / figure
+        if axis in PACES:
+            return Gauge(axis, owner, figure, window, speed=self._speed, learn=learn, burst=limits.burst, rng=self._rng)
         return WindowLog(axis, unit, owner, figure, window, guard(window, self._speed))
 
     def _next_reset(self, zone: str, month: bool) -> Callable[[float], float]:
@@ -76,6 +92,12 @@ def owner_of(axis: str, limits: LimitSet, provider: str, key: KeySettings, model
     shared = limits.shared == "account" and origin != "key"
     holder = f"{provider}@{key.account}" if shared else key.label
     return f"{holder}/{model}" if limits.per_model or origin == "model" else holder
+
+
+def pacing_axis(limits: LimitSet) -> str | None:
+    """The request limit with the lowest sustained rate; days and months are quotas, not paces."""
+    rates = [(limits.axes[axis] / AXES[axis][1], axis) for axis in PACES if axis in limits.axes]
+    return min(rates)[1] if rates else None
 
 
 def is_quota(axis: str) -> bool:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from llmfan.records import KnownLimit, Report
 from llmfan.units import DAY
 
 NEVER = math.inf
@@ -51,6 +52,27 @@ class Meter(Protocol):
 
     def recall(self, at: float, now: float, amount: float) -> None:
         """Counts what was sent at `at`, before this process began, if it still counts. Oldest first."""
+
+
+@runtime_checkable
+class Learner(Meter, Protocol):
+    """A limit that learns from what comes back. `hold`: nothing leaves before."""
+
+    hold: float
+
+    def accepted(self, entry: Entry, now: float) -> None: ...
+
+    def refused(self, entry: Entry, now: float, hint: float | None) -> None:
+        """A 429 that this limit caused. `hint`: seconds the server asked for."""
+
+    def lost(self, entry: Entry, now: float) -> None:
+        """It ended otherwise: nothing is known of whether it was counted."""
+
+    def told(self, entry: Entry, report: Report, now: float) -> None: ...
+
+    def known(self, at: float) -> KnownLimit: ...
+
+    def remember(self, known: KnownLimit) -> None: ...
 
 
 class WindowLog:
@@ -113,6 +135,8 @@ class Calendar:
     def __init__(self, axis: str, unit: int, owner: str, limit: float, next_reset: Callable[[float], float]):
         self.axis, self.unit, self.owner, self.limit = axis, unit, owner, limit
         self.period = DAY
+        self.declared: float | None = limit
+        self.reported: float | None = None
         self._next_reset = next_reset
         self._resets_at = -math.inf
         self._used = 0.0
@@ -132,6 +156,21 @@ class Calendar:
         if entry.at == self._resets_at:  # else its day is over
             self._used += amount - entry.amount
             entry.amount = amount
+
+    def told(self, entry: Entry, report: Report, now: float) -> None:
+        """The server's own figures win; what it has counted and we have not was spent by somebody else."""
+        self._roll(now)
+        if report.limit is not None:
+            self.limit = self.reported = report.limit
+        if report.remaining is not None:
+            self._used = max(self._used, self.limit - report.remaining)
+
+    def known(self, at: float) -> KnownLimit:
+        return KnownLimit(owner=self.owner, axis=self.axis, declared=self.declared, reported=self.reported, at=at)
+
+    def remember(self, known: KnownLimit) -> None:
+        if known.reported is not None:
+            self.limit = self.reported = known.reported
 
     def used(self, now: float) -> float:
         self._roll(now)

@@ -102,10 +102,10 @@ class Row:
         for group in self._groups:
             if all(lane.out for lane in group.lanes):
                 continue
-            if group.pace.hat is None:
+            if not group.paced:
                 return None, False
-            total += group.pace.hat * minute / group.pace.period
-            learned = learned or group.pace.learned
+            total += group.pace.limit * minute / group.pace.period
+            learned = learned or group.pace.declared is None
         return total or None, learned
 
     def _tokens(self, before: Mark, after: Mark, tallies: list[Tally]) -> float | None:

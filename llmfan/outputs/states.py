@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from llmfan.limits.learner import Pace
+from llmfan.limits.gauge import Gauge
 from llmfan.outputs.clean import clean
 from llmfan.outputs.view import RunView
 from llmfan.scheduling.lanes import Lane, Standing
@@ -155,5 +155,5 @@ def _goes_at(lane: Lane) -> float | None:
     return lane.group.last_send + 1 / spec[1] if spec and lane.waits_for == _PACE and spec[1] > 0 else None
 
 
-def _pace(pace: Pace, speed: float) -> str:
-    return "learned pace" if pace.learned else _AXES.get(round(pace.period * speed, 3), "pace")
+def _pace(pace: Gauge, speed: float) -> str:
+    return "learned pace" if pace.declared is None else _AXES.get(round(pace.period * speed, 3), "pace")

@@ -7,6 +7,9 @@ limiter: several would be served smallest first, and each waiter costs a timer.
 
 from __future__ import annotations
 
+import asyncio
+import math
+
 from aiolimiter import AsyncLimiter
 
 
@@ -16,11 +19,18 @@ class Departures:
     def __init__(self, burst: float, rate: float):
         self._spec = (burst, rate)
         self._limiter = AsyncLimiter(burst, burst / rate)
+        self._left = -math.inf
 
-    def retune(self, burst: float, rate: float) -> None:
-        if (burst, rate) != self._spec:
-            self._spec = (burst, rate)
-            self._limiter = AsyncLimiter(burst, burst / rate)
+    async def retune(self, burst: float, rate: float) -> None:
+        """A new bucket is empty, which would be a burst for nothing: it is filled with what the old one would hold."""
+        if (burst, rate) == self._spec:
+            return
+        self._spec = (burst, rate)
+        self._limiter = AsyncLimiter(burst, burst / rate)
+        held = burst - rate * (asyncio.get_running_loop().time() - self._left)
+        if held > 0:
+            await self._limiter.acquire(held)
 
     async def leave(self) -> None:
         await self._limiter.acquire()
+        self._left = asyncio.get_running_loop().time()

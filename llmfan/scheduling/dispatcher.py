@@ -7,17 +7,18 @@ that are ready the higher priority goes first, then the least recently used. A p
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
 from msgspec.structs import replace
 
 from llmfan.limits.axes import PLAIN, Cost, is_quota
 from llmfan.limits.window import NEVER, SETTLE, Entry, Meter
-from llmfan.records import Failure, Usage
+from llmfan.records import Failure, Report, Usage
+from llmfan.scheduling import lessons
 from llmfan.scheduling.board import Board
 from llmfan.scheduling.estimate import Estimator, dollars
-from llmfan.scheduling.failover import Policy, charge
+from llmfan.scheduling.failover import Policy, charge, is_exhausted
 from llmfan.scheduling.jobs import Feed, Job, Waiting
 from llmfan.scheduling.lanes import Group, Lane, ProviderState, Standing
 from llmfan.scheduling.purse import Purse
@@ -32,10 +33,11 @@ PAUSE_S = 0.25
 class Claim:
     """A job and the lane it goes to, with what it holds of every limit. It is settled exactly once."""
 
-    __slots__ = ("cost", "entries", "job", "lane", "sent", "stamp", "turn", "worst")
+    __slots__ = ("cost", "entries", "job", "lane", "learners", "meters", "sent", "stamp", "turn", "worst")
 
     def __init__(self, job: Job, lane: Lane, cost: Cost, worst: float, entries: list[Entry], sent: float):
         self.job, self.lane, self.cost, self.entries, self.sent = job, lane, cost, entries, sent
+        self.meters, self.learners = lane.meters, lane.learners  # those it passed, whatever becomes of the lane's
         self.worst = worst  # USD it may cost, for --max-cost
         self.stamp = ""  # UTC, once it has left
         self.turn = 0
@@ -66,6 +68,7 @@ class Dispatcher:
         self.stopped = False
         self.changed = False  # a lane went out, came back or rests for long: stranded jobs have to be looked for
         self.ended: list[tuple[Job, Failure]] = []  # jobs no lane will ever take
+        self.unbooked: list[tuple[Meter, float]] = []  # spent, and not in the ledger yet
         self._max_tokens, self._say = max_tokens, say
         self._used = len(lanes)
         self._told_fewer = False
@@ -73,6 +76,7 @@ class Dispatcher:
         self._rests = Rests(rng, say, speed)
         self._rests.patient = "" in waiting.feeds
         self._board = Board(lanes)
+        self._held_by: dict[Meter, list[Lane]] = {}  # lanes that wait for a token limit
 
     # -------------------------------------------------------------- deciding
 
@@ -155,7 +159,8 @@ class Dispatcher:
                 self._board.park(lane, "a request in flight to end")
                 return None
             if at > now:
-                self._wait(lane, at, meter.axis if meter else "", quota=meter is not None and is_quota(meter.axis))
+                assert meter is not None
+                self._wait(lane, at, meter.axis, is_quota(meter.axis), meter)
                 return None
             self.waiting.remove(job, came_back)
             return self._claim(job, lane, cost, worst, now)
@@ -169,11 +174,10 @@ class Dispatcher:
 
     def _claim(self, job: Job, lane: Lane, cost: Cost, worst: float, now: float) -> Claim:
         entries = [m.take(now, cost[m.unit]) for m in lane.meters]
+        self.unbooked += [(meter, cost[meter.unit]) for meter in lane.booked if cost[meter.unit]]
         lane.group.permit = False
         lane.group.in_flight += 1
         lane.group.last_send = now
-        lane.group.pace.sent()
-        lane.group.sends.append(now)
         if lane.provider.in_flight == 0:
             lane.provider.last_heard = now
         lane.provider.in_flight += 1
@@ -236,7 +240,7 @@ class Dispatcher:
 
     # -------------------------------------------------------------- settling
 
-    def settle_answer(self, claim: Claim, usage: Usage, now: float) -> float | None:
+    def settle_answer(self, claim: Claim, usage: Usage, now: float, reports: Iterable[Report] = ()) -> float | None:
         """Frees what the claim held, at what it really cost. Gives the cost in USD, None where no price is known."""
         lane = claim.lane
         spent = dollars(lane.price, usage.input_tokens, usage.output_tokens, usage.cached_tokens)
@@ -249,6 +253,9 @@ class Dispatcher:
                 self.estimator.learn(lane.target.name, claim.job.size(), usage.input_tokens, usage.output_tokens)
         else:
             self._free(claim, claim.cost, now, 0.0)
+        lessons.answered(claim.meters, claim.learners, claim.entries, now)
+        if reports:
+            lessons.told(claim.meters, claim.entries, reports, now)
         provider = lane.provider
         if not provider.proven:
             provider.proven = provider.answered = True
@@ -259,17 +266,7 @@ class Dispatcher:
             cooldown.answered(claim.sent)
         if provider.circuit.answered():
             self._changed()
-        if lane.group.pace.answered(now) and lane.group.pace.learn == "up":
-            self._allow_more(lane)
         return spent
-
-    @staticmethod
-    def _allow_more(lane: Lane) -> None:
-        """`learn: up`: the counter of a declared pace follows what was found to be accepted."""
-        pace = lane.group.pace
-        for meter in lane.meters:
-            if meter.unit == 0 and pace.ceiling is not None and getattr(meter, "period", 0.0) == pace.period:
-                meter.limit = pace.ceiling
 
     def settle_failure(self, claim: Claim, failure: Failure, now: float) -> bool:
         """Frees the claim and applies the scope's consequence. True: the job has ended; False: it waits again."""
@@ -277,7 +274,14 @@ class Dispatcher:
         # A refusal before processing costs no tokens; what may have been processed keeps what it reserved.
         kept = claim.cost if failure.ambiguous else (claim.cost[0], 0.0, 0.0, 0.0, 0.0, 0.0)
         self._free(claim, kept, now, kept[5])
-        self._rests.apply(lane, claim.sent, failure, now)
+        if failure.reports:
+            lessons.told(claim.meters, claim.entries, failure.reports, now)
+        if failure.kind == "rate_limited" and not is_exhausted(failure):
+            hold = lessons.refused(claim.meters, claim.learners, claim.entries, failure, now)
+            self._rests.hold(lane, claim.sent, failure, hold, now)
+        else:
+            lessons.lost(claim.meters, claim.learners, claim.entries, now)
+            self._rests.apply(lane, claim.sent, failure, now)
         if failure.free and failure.scope == "request":
             self._fewer(failure, now)
         self._changed()  # who waits for a better place has to look again
@@ -314,12 +318,15 @@ class Dispatcher:
     def release(self, claim: Claim, now: float) -> None:
         """Gives a claim back as if it had not been made (the run was stopped): its job waits again, for --resume."""
         self._free(claim, claim.cost, now, 0.0)
+        lessons.lost(claim.meters, claim.learners, claim.entries, now)
         self._return(claim.job)
 
     def _free(self, claim: Claim, cost: Cost, now: float, spent: float) -> None:
         lane, provider = claim.lane, claim.lane.provider
-        for meter, entry in zip(lane.meters, claim.entries, strict=True):
+        for meter, entry in zip(claim.meters, claim.entries, strict=True):
             meter.settle(entry, cost[meter.unit])
+        if cost is not claim.cost:  # what it took after all, as against what was reserved
+            self.unbooked += [(m, cost[m.unit] - claim.cost[m.unit]) for m in lane.booked if m.unit != 0]
         lane.in_flight -= 1
         lane.group.in_flight -= 1
         provider.in_flight -= 1
@@ -328,8 +335,10 @@ class Dispatcher:
         self.purse.settle(claim.worst, spent)
         if self._board.parked:
             self._board.wake([p for p in self._board.parked if p.group.permit or not p.group.paced])
-        if lane.counts_tokens:  # tokens given back may let others of the same owner go sooner
-            self._board.wake([p for p in provider.lanes if p.standing is Standing.TIMED])
+        for meter in claim.meters:
+            if meter.unit != 0 and (held := self._held_by.get(meter)):  # given back: others may go sooner
+                self._board.wake([p for p in held if p.standing is Standing.TIMED and p.held_by is meter])
+                held.clear()
 
     # -------------------------------------------------------------- jobs that came back, lanes that wait
 
@@ -386,7 +395,10 @@ class Dispatcher:
             self.ended.append((feed.take(), unsent))
         self._changed()
 
-    def _wait(self, lane: Lane, until: float, why: str, quota: bool = False) -> None:
+    def _wait(self, lane: Lane, until: float, why: str, quota: bool = False, meter: Meter | None = None) -> None:
+        lane.held_by = meter
+        if meter is not None and meter.unit != 0:
+            self._held_by.setdefault(meter, []).append(lane)
         if quota and not lane.spent:
             self._changed()  # who waits for a better place has to look again
         lane.spent = quota

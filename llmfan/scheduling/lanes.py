@@ -5,14 +5,16 @@ from __future__ import annotations
 import enum
 import math
 from collections import deque
+from collections.abc import Iterable
 from typing import Literal
 
 from llmfan.limits.axes import PLAIN, Cost
-from llmfan.limits.learner import Pace
-from llmfan.limits.window import Meter
+from llmfan.limits.gauge import Gauge
+from llmfan.limits.window import Learner, Meter
 from llmfan.records import Failure, Target
 from llmfan.scheduling.cooldown import Circuit, Cooldown
-from llmfan.settings import Price
+from llmfan.settings import AXES, Price
+from llmfan.units import MINUTE
 
 RestKind = Literal["cooldown", "exhausted"]
 #: A provider that has said nothing for so long, while requests wait on it, counts as unproven again.
@@ -68,18 +70,17 @@ class ProviderState:
 class Group:
     """Lanes that leave through one pacer: same owner of the same request limit."""
 
-    def __init__(self, name: str, pace: Pace):
+    def __init__(self, name: str, pace: Gauge):
         self.name, self.pace = name, pace
         self.lanes: list[Lane] = []
         self.in_flight = 0
         self.permit = False  # a departure the pacer has granted and nobody has used
         self.probing = False  # after a rest nobody timed: one at a time until one is answered
-        self.sends: deque[float] = deque(maxlen=4096)  # moments, only kept while something can be learned
         self.last_send = -math.inf
 
     @property
     def paced(self) -> bool:
-        return self.pace.hat is not None
+        return self.pace.limit != math.inf
 
 
 class Lane:
@@ -91,13 +92,13 @@ class Lane:
         target: Target,
         provider: ProviderState,
         group: Group,
-        meters: list[Meter],
+        meters: Iterable[Meter],
         price: Price | None,
         precharge: bool = False,
     ):
         self.number, self.target, self.provider, self.group = number, target, provider, group
-        self.meters, self.price, self.precharge = meters, price, precharge
-        self.counts_tokens = price is not None or any(m.unit != 0 for m in meters)
+        self.price, self.precharge = price, precharge
+        self.use(meters)
         self.place = f"{target.key}/{target.model}"
         self.names = ("", target.provider, target.name, target.key, self.place)
         self.cooldowns: list[Cooldown] = []  # those that ever made it rest
@@ -112,10 +113,18 @@ class Lane:
         self.rest_why = ""
         self.rest_known = False  # somebody said when it ends
         self.waits_for = ""  # what holds it now, for the eye
+        self.held_by: Meter | None = None  # the limit it waits for, while timed
         self.spent = False  # what it waits for is a day's or a month's quota
         self.wakes = -math.inf  # when it is looked at again, while timed
         provider.lanes.append(self)
         group.lanes.append(self)
+
+    def use(self, meters: Iterable[Meter]) -> None:
+        """The counters its requests pass from now on; those in flight settle with the ones they took."""
+        self.meters = tuple(meters)
+        self.learners = tuple(n for n, meter in enumerate(self.meters) if isinstance(meter, Learner))
+        self.booked = tuple(m for m in self.meters if AXES[m.axis][1] >= MINUTE)  # what outlives a run
+        self.counts_tokens = self.price is not None or any(m.unit != 0 for m in self.meters)
 
     def rest(self, until: float, kind: RestKind, why: str, known: bool = False) -> None:
         if until > self.rest_until:

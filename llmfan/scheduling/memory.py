@@ -1,12 +1,17 @@
-"""What was sent before a run was taken up again still stands in the providers' windows: the counters are told."""
+"""What was sent and learned before this run: the counters are told, for it still stands in the providers' windows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from msgspec import Struct
 
+from llmfan.limits.window import Calendar, Learner, Meter
+from llmfan.records import Booking, Known, KnownLimit
+from llmfan.scheduling.dispatcher import Dispatcher
 from llmfan.scheduling.lanes import Lane
+from llmfan.settings import AXES
+from llmfan.units import MONTH
 
 
 class Sent(Struct, frozen=True, kw_only=True):
@@ -21,8 +26,8 @@ class Sent(Struct, frozen=True, kw_only=True):
     output_tokens: int = 0
 
 
-def remember(lanes: Iterable[Lane], sent: Iterable[Sent], now: float) -> None:
-    """Fills the counters of `lanes`, oldest first; what no longer counts anywhere is passed over."""
+def remember(lanes: Iterable[Lane], sent: Iterable[Sent], now: float, known: Collection[tuple[str, str]] = ()) -> None:
+    """Fills the counters of `lanes`, oldest first; those in `known` (owner, axis) have been told already."""
     by_target = {(lane.target.provider, lane.target.model, lane.target.key): lane for lane in lanes}
     for each in sorted(sent, key=lambda s: -s.age):
         lane = by_target.get((each.provider, each.model, each.key))
@@ -30,5 +35,44 @@ def remember(lanes: Iterable[Lane], sent: Iterable[Sent], now: float) -> None:
             continue
         cost = lane.cost(each.input_tokens, each.output_tokens, 0.0)
         for meter in lane.meters:
-            amount = each.count if meter.unit == 0 else cost[meter.unit]
-            meter.recall(now - each.age, now, amount)
+            if (meter.owner, meter.axis) not in known:
+                amount = each.count if meter.unit == 0 else cost[meter.unit]
+                meter.recall(now - each.age, now, amount)
+
+
+def recall(
+    dispatcher: Dispatcher,
+    known: Known,
+    booked: Callable[[float], list[Booking]],
+    now: float,
+    wall: float,
+    speed: float,
+) -> set[tuple[str, str]]:
+    """Tells the counters what earlier runs learned and spent; gives the (owner, axis) of those that had spent."""
+    meters = {(meter.owner, meter.axis): meter for meter in _all(dispatcher)}
+    for limit in known.limits:
+        meter = meters.get((limit.owner, limit.axis))
+        if isinstance(meter, Learner | Calendar):
+            meter.remember(limit)
+    longest = max((AXES[axis][1] for _, axis in meters), default=0.0)
+    spent = set()
+    for booking in booked(wall - min(longest, MONTH)):
+        meter = meters.get((booking.owner, booking.axis))
+        if meter is not None:
+            meter.recall(now - (wall - booking.at) / speed, now, booking.amount)
+            spent.add((booking.owner, booking.axis))
+    return spent
+
+
+def known_of(dispatcher: Dispatcher, wall: float) -> Known:
+    """What this run knows of its limits. Those of which nobody has said or seen anything are left out."""
+    limits = [meter.known(wall) for meter in _all(dispatcher) if isinstance(meter, Learner | Calendar)]
+    return Known(limits=[limit for limit in limits if _says_something(limit)])
+
+
+def _says_something(limit: KnownLimit) -> bool:
+    return not (limit.reported is None and limit.measured is None and not limit.kind)
+
+
+def _all(dispatcher: Dispatcher) -> list[Meter]:
+    return list(dict.fromkeys(meter for lane in dispatcher.lanes for meter in lane.meters))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from random import Random
 
@@ -38,9 +39,20 @@ class Rests:
                     if not self.patient and provider.hopeless:
                         self._out(lane, replace(failure, scope="provider"))
 
-    def _rest(self, lane: Lane, sent: float, failure: Failure, now: float) -> None:
+    def hold(self, lane: Lane, sent: float, failure: Failure, until: float, now: float) -> None:
+        """A 429 of a limit that says itself until when nothing leaves. What no limit of ours explains, and an address
+        that is refused whatever the key, rests as everything else does."""
+        everyone = self._all_refused(lane, now)
+        if until == -math.inf or everyone:
+            self._rest(lane, sent, failure, now, everyone)
+        _, lanes = lanes_of(failure, lane)
+        for each in lanes:
+            if until > now:
+                each.rest(until, "cooldown", short(failure), failure.wait is not None)
+
+    def _rest(self, lane: Lane, sent: float, failure: Failure, now: float, everyone: list[Lane] | None = None) -> None:
         name, lanes = lanes_of(failure, lane)
-        if failure.kind == "rate_limited" and (everyone := self._all_refused(lane, now)):
+        if everyone:
             name, lanes = lane.provider.name, everyone
         cooldown = self._cooldowns.get(name)
         if cooldown is None:
@@ -51,13 +63,7 @@ class Rests:
             each.rest(cooldown.until, "exhausted" if is_exhausted(failure) else "cooldown", short(failure), known)
             if cooldown not in each.cooldowns:
                 each.cooldowns.append(cooldown)
-        if not fresh:
-            return
-        if failure.kind == "rate_limited":
-            for group in dict.fromkeys(each.group for each in lanes):
-                since = now - group.pace.period
-                group.pace.refused(now, sum(1 for t in group.sends if since <= t < sent))
-        if failure.wait is None:
+        if fresh and failure.wait is None:
             lane.group.probing = True
 
     def _all_refused(self, lane: Lane, now: float) -> list[Lane]:

@@ -15,6 +15,8 @@ Ts = TypeVarTuple("Ts")
 START = 1234.5
 #: Added to each jump: a timer that is armed for "now" on an exact clock would be re-armed for ever.
 STEP = 1e-6
+#: Turns of the loop without a moment passing, after which one does.
+SPIN = 1000
 
 
 class DeadlockError(RuntimeError):
@@ -61,18 +63,23 @@ class _Jumper(selectors.BaseSelector):
     def __init__(self, start: float):
         self.now = start
         self.threads = 0
+        self._turns = 0  # of the loop since time moved
         self.describe: Callable[[], str] = str
         self._real = selectors.DefaultSelector()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         events = self._real.select(0)  # signals and threads wake the loop through a socket
         if events or (timeout is not None and timeout <= 0):
+            self._turns += 1
+            if self._turns % SPIN == 0:  # a timer set for "now" again and again: real time would have moved on
+                self.now += STEP
             return events
         if self.threads:
             return self._real.select(None)
         if timeout is None:
             raise DeadlockError(f"nothing is ready and nothing is scheduled; still waiting: {self.describe()}")
         self.now += timeout + STEP
+        self._turns = 0
         return events
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmfan.dialects.headers import limit_news, reset_seconds, retry_wait
+from llmfan.dialects.headers import leading_number, limit_news, reset_seconds, retry_wait
 from llmfan.settings import HeaderRow, Preset
 
 NOW = 1_795_176_000.0  # 2026-11-20 12:00:00 UTC
@@ -49,6 +49,15 @@ def test_retry_after_is_read_in_every_form(headers: dict[str, str], wait: float 
         ("6m0s", 360.0),
         ("1h23m45.6s", 5025.6),
         ("1m26.4s", 86.4),
+        ("24h0m0s", 86400.0),
+        ("5s", 5.0),
+        ("1.s", 1.0),
+        ("1d2h", 93600.0),
+        ("250ms30us", 0.25003),
+        ("-3s", None),
+        ("²s", None),
+        ("s", None),
+        ("9" * 1_000_000 + "s", None),
         ("33011.3828", 33011.3828),
         ("0", 0.0),
         ("-3", 0.0),
@@ -76,36 +85,19 @@ def test_a_moment_says_nothing_without_a_clock() -> None:
     assert reset_seconds("7.66s", None) == 7.66
 
 
-def test_limit_news_reads_rows_in_their_own_formats() -> None:
-    """Limits learned from headers are only as good as the units they are read in."""
-    rows = [
-        HeaderRow(name="X-Limit", axis="rpd", role="limit"),
-        HeaderRow(name="x-remaining", axis="rpd", role="remaining"),
-        HeaderRow(name="x-reset-day", axis="rpd", role="reset", format="go"),
-        HeaderRow(name="x-reset-minute", axis="rpm", role="reset", format="epoch_ms"),
-        HeaderRow(name="x-reset-at", axis="tpm", role="reset", format="rfc3339"),
-        HeaderRow(name="x-cost", axis="tpm", role="cost"),
-        HeaderRow(name="x-absent", axis="tpm", role="limit"),
-        HeaderRow(name="x-odd", axis="tpm", role="limit"),
-    ]
-    headers = {
-        "x-limit": "1,000", "x-remaining": "999, 999;w=60", "x-reset-day": "1m26.4s",
-        "x-reset-minute": str(int((NOW + 20) * 1000)), "x-reset-at": "2026-11-20T12:00:10Z", "x-cost": "12",
-        "x-odd": "many",
-    }  # fmt: skip
-    news = limit_news(Preset(name="T", checked="2026-11-20", limit_headers=rows), headers, NOW)
-    assert [(axis, role, round(value, 3)) for axis, role, value in news] == [
-        ("rpd", "limit", 1000.0),
-        ("rpd", "remaining", 999.0),
-        ("rpd", "reset", 86.4),
-        ("rpm", "reset", 20.0),
-        ("tpm", "reset", 10.0),
-        ("tpm", "cost", 12.0),
-    ]
+def test_what_a_call_cost_is_read_from_cost_rows_alone() -> None:
+    """A limit taken for a cost would book a day's allowance for one call."""
+    rows = [HeaderRow(name="X-Cost", axis="tpm", role="cost"), HeaderRow(name="x-limit", axis="tpm", role="limit")]
+    told = Preset(name="T", checked="2026-11-20", limit_headers=rows)
+    assert limit_news(told, {"x-cost": "12.5", "x-limit": "1000"}, None) == [("tpm", "cost", 12.5)]
+    assert limit_news(told, {"x-cost": "much"}, None) == []
 
 
-def test_a_reset_is_held_to_its_window() -> None:
-    """A minute's limit that asks for an hour is a mistake of the server's, and would cost the hour."""
-    rows = [HeaderRow(name="x-reset", axis="rpm", role="reset")]
-    news = limit_news(Preset(name="T", checked="2026-11-20", limit_headers=rows), {"x-reset": "3600"}, NOW)
-    assert news[0][2] <= 63.0
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("1,000", 1000.0), ("100, 100;w=60", 100.0), ("100;w=60", 100.0), (" 7 ", 7.0), ("-1", -1.0), ("1e3", 1000.0),
+     ("many", None), ("", None), ("nan", None), ("9" * 1_000_000, None)],
+)  # fmt: skip
+def test_the_number_a_header_begins_with_is_read(text: str, number: float | None) -> None:
+    """Servers put thousands separators and policies beside their figures."""
+    assert leading_number(text) == number

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from llmfan.limits.learner import Pace
+from llmfan.limits.gauge import Gauge
 from llmfan.limits.window import Meter
 from llmfan.measures.accumulate import Accumulator
 from llmfan.outputs.view import RunView
@@ -43,7 +43,7 @@ def lanes_of(
         for k in range(1, count + 1):
             for m in range(1, models + 1):
                 target = Target(provider=name, model=f"m{m}", key=f"{name}#{k}", account=f"{name}{k}")
-                group = Group(f"{name}#{k}", Pace(rpm, 60.0 / speed, speed=speed))
+                group = Group(f"{name}#{k}", Gauge("rpm", f"{name}#{k}", rpm, 60.0 / speed, speed=speed, rng=Random(1)))
                 lanes.append(Lane(len(lanes), target, provider, group, list(meters or []), None))
     return lanes
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from llmfan.limits.window import WindowLog
 from llmfan.outputs.rows import Figures, Quantiles, rows_of
 from llmfan.outputs.view import History, RunView
@@ -55,7 +57,7 @@ def test_the_limit_in_force_leaves_out_keys_that_are_out() -> None:
     lanes[1].out = "401 auth"
     shown = figures(view, History(view))
     assert (shown["a"].limit, shown["a#2"].limit) == (30.0, None)
-    lanes[0].group.pace.hat = None
+    lanes[0].group.pace.limit = math.inf
     assert figures(view, History(view))["a"].limit is None
 
 

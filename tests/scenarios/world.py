@@ -11,18 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from llmfan.conduct.attempt import Attempts
+from llmfan.conduct.bookkeeper import Bookkeeper
 from llmfan.conduct.run import Bounds, Run
 from llmfan.conduct.scribe import Scribe
+from llmfan.ledgers.memory import MemoryLedger
 from llmfan.measures.accumulate import Accumulator
 from llmfan.options import RunOptions
 from llmfan.outputs.journal import RunJournal, lock_folder
+from llmfan.ports import Ledger
 from llmfan.records import Prompt
 from llmfan.secret import Secret
 from llmfan.settings import Fleet, KeySettings, LimitSet, ModelSettings, Preset, Price, Provider
 from llmfan.simulation.fake import Behaviour, ScriptedFleet
 from llmfan.simulation.loop import run_virtual
 from llmfan.transports.virtual import VirtualTransport
-from llmfan.wiring import Crew, Moments, build_dispatcher
+from llmfan.wiring import Crew, Moments, build_dispatcher, expect
 
 MIDNIGHT = dt.datetime(2026, 11, 21, 12, 0, tzinfo=dt.UTC)
 
@@ -106,8 +109,9 @@ def play(
     jobs: list[Prompt] | int,
     options: RunOptions | None = None,
     wall: dt.datetime = MIDNIGHT,
+    ledger: Ledger | None = None,
 ) -> Happened:
-    """Runs to the end in no real time."""
+    """Runs to the end in no real time. `ledger`: what an earlier run left."""
     given = prompts(jobs) if isinstance(jobs, int) else jobs
     options = options or RunOptions()
     far = ScriptedFleet(behaviours)
@@ -121,6 +125,9 @@ def play(
         crew = Crew(fleet, options, moments, {}, {})
         count = len(given) * options.repeat
         dispatcher = build_dispatcher(fleet, crew, options, lambda: iter(given), count, silent.say)
+        clerk = Bookkeeper(ledger or MemoryLedger(), dispatcher, moments.unix)
+        clerk.recall(clock())
+        expect(dispatcher, count, options.mode)
         journal = RunJournal(folder, options.concurrency, lock_folder(folder))
         journal.open_slots()
         scribe = Scribe(journal, accumulator, start=moments.start, started_at=wall)
@@ -128,7 +135,7 @@ def play(
             dispatcher, crew.speakers, VirtualTransport(far.providers, clock), scribe, clock, options.warmup
         )
         bounds = Bounds(max_duration=options.max_duration, max_stall=options.max_stall)
-        run = Run(dispatcher, attempts, scribe, silent, clock, bounds, audit=False)
+        run = Run(dispatcher, attempts, scribe, silent, clock, bounds, clerk, audit=False)
         await run.go()
         journal.close()
         return run, clock() - moments.start, crew

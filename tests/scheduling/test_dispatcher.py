@@ -8,7 +8,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmfan.limits.learner import Pace
+from llmfan.limits.gauge import Gauge
 from llmfan.limits.window import InFlight, Meter, WindowLog
 from llmfan.records import Failure, Prompt, Target, Usage
 from llmfan.scheduling.dispatcher import Claim, Dispatcher
@@ -33,7 +33,7 @@ def lane(
 ) -> Lane:
     key = f"{provider.name}#{number}"
     target = Target(provider=provider.name, model="m", key=key, account=key, priority=priority, paid=paid)
-    return Lane(number, target, provider, Group(key, Pace(None, 1.0)), list(meters), None)
+    return Lane(number, target, provider, Group(key, Gauge("rpm", key, None, 1.0, rng=Random(1))), list(meters), None)
 
 
 def dispatcher(lanes: list[Lane], waiting: Iterable[Job] = (), concurrency: int = 64) -> Dispatcher:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import pytest
 
-from llmfan.limits.learner import Pace
+from llmfan.limits.gauge import Gauge
 from llmfan.records import Failure, Prompt, Target
 from llmfan.scheduling.failover import Policy, charge, consequence, is_exhausted, lanes_of
 from llmfan.scheduling.jobs import Job
@@ -24,7 +25,9 @@ def lanes() -> list[Lane]:
     for key, account in (("p#1", "a"), ("p#2", "a"), ("p#3", "b")):
         for model in ("m1", "m2"):
             target = Target(provider="p", model=model, key=key, account=account)
-            made.append(Lane(len(made), target, state, Group(key, Pace(None, 1.0)), [], None))
+            made.append(
+                Lane(len(made), target, state, Group(key, Gauge("rpm", "q", None, 1.0, rng=Random(1))), [], None)
+            )
     return made
 
 
@@ -34,7 +37,7 @@ def job() -> Job:
 
 def other_provider() -> Lane:
     target = Target(provider="q", model="m1", key="q#1")
-    return Lane(9, target, ProviderState("q", None), Group("q", Pace(None, 1.0)), [], None)
+    return Lane(9, target, ProviderState("q", None), Group("q", Gauge("rpm", "q", None, 1.0, rng=Random(1))), [], None)
 
 
 @pytest.mark.parametrize(

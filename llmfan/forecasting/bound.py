@@ -1,0 +1,41 @@
+"""The least time the limits permit a batch, with the answers a forecast supposes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from llmfan.forecasting.priors import Answers
+from llmfan.limits.axes import Cost
+from llmfan.limits.ideal import Flow, LaneFlow, ideal_duration
+from llmfan.limits.window import Calendar, Meter
+from llmfan.scheduling.estimate import Estimator
+from llmfan.scheduling.lanes import Lane
+
+_EACH: Cost = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+
+
+def least_duration(
+    lanes: Sequence[Lane],
+    answers: Sequence[Answers],
+    estimator: Estimator,
+    chars: float,
+    jobs: int,
+    concurrency: int,
+) -> float | None:
+    """Seconds; None if the limits never permit the batch. `chars`: of a prompt, on average."""
+    flows = []
+    for lane, each in zip(lanes, answers, strict=True):
+        tokens_in, tokens_out = each.input_tokens(round(chars)), each.output_tokens
+        neurons = estimator.neurons(lane.target.name, tokens_in, tokens_out)
+        # Limits are counted in jobs here, since what a job costs differs from target to target.
+        cost = lane.cost(tokens_in, tokens_out, neurons)
+        counted = [(m, cost[m.unit]) for m in lane.meters if m.axis != "concurrency" and cost[m.unit] > 0]
+        slots = tuple((m.owner, m.limit) for m in lane.meters if m.axis == "concurrency")
+        flows.append(LaneFlow(flows=tuple(_flow(m, n) for m, n in counted), service=each.service_s, in_flight=slots))
+    return ideal_duration(jobs, _EACH, flows, concurrency)
+
+
+def _flow(meter: Meter, amount: float) -> Flow:
+    period = math.inf if isinstance(meter, Calendar) else getattr(meter, "period", math.inf)
+    return Flow(owner=meter.owner, unit=meter.unit, limit=meter.limit / amount, period=period)

@@ -1,0 +1,149 @@
+"""A forecast: the course a batch is expected to take, how far that may be off, and what one more key would gain."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from random import Random
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from llmfan.forecasting.bound import least_duration
+from llmfan.forecasting.course import Course, Ran, quota_left
+from llmfan.forecasting.holds import Holds
+from llmfan.forecasting.outlines import Outlines
+from llmfan.forecasting.priors import Answers
+from llmfan.forecasting.what_if import one_more
+from llmfan.options import RunOptions
+from llmfan.ports import Ledger
+from llmfan.records import KnownTarget, Prompt
+from llmfan.scheduling.estimate import Estimator
+from llmfan.scheduling.lanes import Lane
+from llmfan.settings import Fleet
+from llmfan.wiring import Crew, Moments, build_dispatcher, scopes
+
+How = Literal["played", "bound"]
+#: Jobs that may be played over again for the interval, and again for what one more key of each provider would gain.
+SPARE_JOBS = 60_000
+MOST_REPLAYS, FEWEST_REPLAYS = 8, 3
+#: Quantile of Student's t at 95 %, by degrees of freedom: 90 % of the courses lie within so many deviations.
+T95 = {2: 2.92, 3: 2.353, 4: 2.132, 5: 2.015, 6: 1.943, 7: 1.895}
+#: What is never drawn (a request that fails, a late wake-up): the interval is at least so wide to either side.
+UNMODELLED = 0.01
+
+
+class Gain(Struct, frozen=True):
+    """What one more key of a provider, of an account of its own, would make of the duration.
+
+    `how`: `played`, or `read` off the expected course: as many more jobs by each moment as one of its keys has had.
+    """
+
+    name: str
+    duration: float | None
+    how: Literal["played", "read"]
+
+
+class Forecast(Struct, kw_only=True):
+    """`ran` is the expected course. `low` and `high` hold 90 % of the courses it may take.
+
+    `how`: `played` (whole courses with other draws), or `bound` (the least time the limits permit, under other draws:
+    a large batch is too long to be played over again, and its spread is that of its bound).
+    """
+
+    ran: Ran
+    jobs: int
+    ideal: float | None
+    low: float | None
+    high: float | None
+    how: How
+    gains: list[Gain]
+    lanes: list[Lane]
+    answers: list[Answers]
+    quota_left: dict[str, dict[str, float]]
+
+
+class Forecaster:
+    """Plays one batch over a fleet, and over fleets like it. `wall`: the moment at which it would begin."""
+
+    def __init__(self, fleet: Fleet, outlines: Outlines, options: RunOptions, ledger: Ledger, wall: dt.datetime):
+        # Nothing is refused here, so a limit that is learned upwards would rise without end.
+        self._fleet = replace(fleet, providers=[replace(p, learn="off") for p in fleet.providers])
+        self._outlines, self._options, self._wall = outlines, options, wall
+        neurons = {f"{p.name}/{m.name}": m.neurons for p in fleet.providers for m in p.models if m.neurons is not None}
+        self._estimator = Estimator(neurons)
+        self._known: dict[str, KnownTarget] = {target.name: target for target in ledger.known().targets}
+
+    def forecast(self) -> Forecast:
+        crew, answers, jobs, ran = self._play(self._fleet, f"{self._options.seed}")
+        ideal = self._ideal(crew.lanes, answers, jobs)
+        low, high, how = self._interval(ran, crew.lanes, jobs)
+        return Forecast(
+            ran=ran, jobs=jobs, ideal=ideal, low=low, high=high, how=how, gains=self._gains(ran, jobs),
+            lanes=crew.lanes, answers=answers, quota_left=quota_left(crew.lanes, ran.duration),
+        )  # fmt: skip
+
+    def duration(self) -> float | None:
+        """The expected duration alone."""
+        return self._play(self._fleet, f"{self._options.seed}")[3].finished
+
+    def _play(self, fleet: Fleet, seed: str, doubt: bool = False) -> tuple[Crew, list[Answers], int, Ran]:
+        options, crew = self._options, self._crew(fleet)
+        count = min(len(self._outlines), options.limit or len(self._outlines)) * options.repeat
+        dispatcher = build_dispatcher(fleet, crew, options, self._prompts, count, lambda text: None)
+        answers, speakers = self._answers(crew.lanes, seed, doubt), crew.speakers
+        jobs = count * len(scopes(crew.lanes, options.mode))
+        course = Course(
+            dispatcher, answers, lambda job, lane: speakers[lane.number].max_tokens_for(job),
+            Holds(dispatcher, Random(f"{seed} looks")),
+        )  # fmt: skip
+        return crew, answers, jobs, course.run()
+
+    def _crew(self, fleet: Fleet) -> Crew:
+        return Crew(fleet, self._options, Moments(lambda: 0.0, self._wall), {}, {})
+
+    def _prompts(self) -> Iterator[Prompt]:
+        return islice(self._outlines, self._options.limit)
+
+    def _answers(self, lanes: Sequence[Lane], seed: str, doubt: bool = False) -> list[Answers]:
+        names = dict.fromkeys(lane.target.name for lane in lanes)
+        drawn = {name: Answers(name, self._known.get(name), seed, doubt) for name in names}
+        return [drawn[lane.target.name] for lane in lanes]
+
+    def _ideal(self, lanes: Sequence[Lane], answers: Sequence[Answers], jobs: int) -> float | None:
+        chars, concurrency = self._outlines.mean_size, self._options.concurrency
+        return least_duration(lanes, answers, self._estimator, chars, jobs, concurrency)
+
+    # -------------------------------------------------------------- how sure it is, what would change it
+
+    def _interval(self, ran: Ran, lanes: Sequence[Lane], jobs: int) -> tuple[float | None, float | None, How]:
+        replays = min(MOST_REPLAYS, SPARE_JOBS // max(1, jobs))
+        how: How = "played" if replays >= FEWEST_REPLAYS else "bound"
+        middle, seed = ran.finished, self._options.seed
+        if middle is None:
+            return None, None, how
+        if how == "played":
+            drawn = [self._play(self._fleet, f"{seed}.{n}", True)[3].finished for n in range(1, replays + 1)]
+        else:
+            tables = [self._answers(lanes, f"{seed}.{n}", True) for n in range(1, MOST_REPLAYS + 1)]
+            drawn = [self._ideal(lanes, each, jobs) for each in tables]
+        factor = math.exp(_deviation(drawn))
+        return min(middle / factor, middle * (1 - UNMODELLED)), max(middle * factor, middle * (1 + UNMODELLED)), how
+
+    def _gains(self, ran: Ran, jobs: int) -> list[Gain]:
+        """Keyless providers have no second key."""
+        names = [p.name for p in self._fleet.providers if any(k.secret is not None for k in p.keys)]
+        if jobs * len(names) <= SPARE_JOBS:
+            seed = f"{self._options.seed}"
+            return [Gain(n, self._play(one_more(self._fleet, n), seed)[3].finished, "played") for n in names]
+        return [Gain(n, ran.progress.one_more_key(n) if ran.finished is not None else None, "read") for n in names]
+
+
+def _deviation(durations: Sequence[float | None]) -> float:
+    """Of the logarithm: 90 % lie within it to either side."""
+    logs = [math.log(d) for d in durations if d]
+    return T95[len(logs) - 1] * statistics.stdev(logs) if len(logs) >= FEWEST_REPLAYS else 0.0

@@ -1,0 +1,103 @@
+"""Which limits hold a batch back: looked at now and then, each lane says what it waits for."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Container, Sequence
+from random import Random
+
+from msgspec import Struct
+
+from llmfan.limits.axes import is_quota
+from llmfan.limits.window import InFlight
+from llmfan.scheduling.dispatcher import Dispatcher
+from llmfan.scheduling.lanes import Lane, Standing
+from llmfan.settings import AXES
+
+#: So many looks, then twice as far between them: as dense for a batch of seconds as for one of days.
+LOOKS, FIRST_STEP_S = 128, 0.02
+#: A limit nobody has declared, that a run has to find out.
+UNDECLARED = "undeclared"
+#: What all keys together wait for: requests in flight, or money.
+ALL_KEYS = None
+
+
+class Bound(Struct, frozen=True):
+    """A limit that holds the batch back. `gain`: the jobs that twice the limit would have let through besides."""
+
+    key: str | None
+    limit: str
+    gain: float
+
+
+class Holds:
+    """Time that each lane waited for each limit. `due`: the moment of the next look."""
+
+    def __init__(self, dispatcher: Dispatcher, rng: Random):
+        self._dispatcher, self._rng = dispatcher, rng
+        self._waits: dict[tuple[int, str], float] = {}
+        self._crowded = self._poor = 0.0
+        self._step, self._looks = FIRST_STEP_S, 0
+        self.due = 0.0
+
+    def look(self, until: float) -> None:
+        """Books the time from `due` on, through which (to `until` at least) all stands as it does now."""
+        following = max(until, self.due + self._step * self._rng.uniform(0.5, 1.5))
+        span, self.due = following - self.due, following
+        self._looks += 1
+        if self._looks % LOOKS == 0:
+            self._step *= 2
+        if self._dispatcher.in_flight >= self._dispatcher.concurrency:
+            self._crowded += span
+        elif self._dispatcher.purse.refused:
+            self._poor += span
+        else:
+            for lane in self._dispatcher.lanes:
+                limit = self._limit(lane)
+                if limit:
+                    self._waits[lane.number, limit] = self._waits.get((lane.number, limit), 0.0) + span
+
+    def _limit(self, lane: Lane) -> str:
+        """What a lane waits for, if that is a limit."""
+        pace = lane.group.pace
+        if lane.standing is Standing.TIMED:
+            found = UNDECLARED if lane.held_by is pace and pace.declared is None else lane.waits_for
+            return found if found in AXES or found == UNDECLARED else ""
+        if lane.standing is not Standing.PARKED:
+            return ""
+        cap = lane.provider.cap
+        if cap is not None and lane.provider.in_flight >= cap:
+            return "concurrency"
+        most = pace.most_in_flight()
+        if most is not None and lane.group.in_flight >= most:
+            return UNDECLARED
+        if lane.group.paced and not lane.group.permit:
+            return UNDECLARED if pace.declared is None else pace.axis
+        full = any(isinstance(m, InFlight) and m.used(0.0) + 1 > m.limit for m in lane.meters)
+        return "concurrency" if full else ""
+
+    def binding(self, answered: Sequence[int], duration: float, late: Container[int]) -> list[Bound]:
+        """The limits that held the batch back, the one that would gain most by being doubled first.
+
+        Twice a pace that bound a lane all the time would have let its jobs through once more; twice a quota at most as
+        many again, and no more than the lane could have served in the time it sat without. Where a quota was spent, a
+        faster pace would only have spent it sooner; and only lanes that the batch was `late` for matter.
+        """
+        gains: defaultdict[tuple[str | None, str], float] = defaultdict(float)
+        spent: defaultdict[int, float] = defaultdict(float)
+        for (number, limit), span in self._waits.items():
+            spent[number] += span if _quota(limit) else 0.0
+        for (number, limit), span in self._waits.items():
+            if number not in late or (spent[number] and not _quota(limit)):
+                continue
+            jobs, active = answered[number], max(1e-9, duration - spent[number])
+            gains[self._dispatcher.lanes[number].target.key, limit] += min(jobs, jobs / active * span)
+        total = sum(answered)
+        gains[ALL_KEYS, "concurrency"] = total * self._crowded / max(1e-9, duration)
+        gains[ALL_KEYS, "max_cost"] = total * self._poor / max(1e-9, duration)
+        order = sorted(gains.items(), key=lambda item: -item[1])
+        return [Bound(key, limit, gain) for (key, limit), gain in order if gain > 0]
+
+
+def _quota(limit: str) -> bool:
+    return limit in AXES and is_quota(limit)

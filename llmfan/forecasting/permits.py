@@ -1,0 +1,30 @@
+"""The pacer of a run without its event loop: when the next request of a limit group may leave."""
+
+from __future__ import annotations
+
+from llmfan.scheduling.lanes import Group
+
+
+class Permits:
+    """The same leaky bucket as the run's own pacer, asked for moments instead of slept on."""
+
+    def __init__(self, group: Group):
+        self.group = group
+        self._spec: tuple[float, float] | None = None
+        self._level = self._at = 0.0
+
+    def next(self, now: float) -> float | None:
+        """The moment of the next departure, which is taken; None while nothing paces the group."""
+        spec = self.group.pace.spec()
+        if spec is None:
+            return None
+        burst, rate = spec
+        if spec == self._spec:
+            level = max(0.0, self._level - (now - self._at) * rate)
+        else:  # a bucket that is replaced holds what a full one would since the last departure; the first is empty
+            level = 0.0 if self._spec is None else max(0.0, burst - (now - self._at) * rate)
+            self._spec = spec
+        wait = max(0.0, (level + 1.0 - burst) / rate)
+        self._at = now + wait
+        self._level = level + 1.0 - wait * rate
+        return self._at
