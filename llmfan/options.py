@@ -30,6 +30,10 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     max_stall: float = 600.0
     max_cost: float | None = None
     max_duration: float | None = None
+    deadline: float | None = None
+    wait: bool = False
+    hedge: bool = False
+    sticky: str | None = None
     simulate: bool = False
     speed: float = 1.0
     retry_failed: bool = False

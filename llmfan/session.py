@@ -22,6 +22,7 @@ from llmfan.conduct.attempt import Attempts
 from llmfan.conduct.bookkeeper import Bookkeeper
 from llmfan.conduct.run import Bounds, Run
 from llmfan.conduct.scribe import Scribe
+from llmfan.efficiency import efficiency, ideal_of_run
 from llmfan.errors import UserError
 from llmfan.inputs.digests import Digests
 from llmfan.inputs.prompts import PromptSet
@@ -185,7 +186,7 @@ class Session:
                 simulated=options.simulate,
             )  # fmt: skip
             attempts = Attempts(dispatcher, crew.speakers, transport, scribe, clock, options.warmup, self.redact)
-            bounds = Bounds(max_duration=options.max_duration, max_stall=options.max_stall)
+            bounds = Bounds(max_duration=options.max_duration, max_stall=options.max_stall, wait=options.wait)
             run = Run(dispatcher, attempts, scribe, watcher, clock, bounds, clerk, describe_wait=_when(moments))
             _catch_signals(run)
             gc.freeze()  # a collection need not walk through what was loaded, again and again
@@ -198,9 +199,14 @@ class Session:
 
     def _sum_up(self, run: Run, crew: Crew, total: int, header: dict[str, Any], now: float) -> Outcome:
         unsent = max(0, total - self.accumulator.done)
+        ideal = ideal_of_run(
+            self.accumulator, crew.lanes, scopes(crew.lanes, self.options.mode), self.options.concurrency
+        )
+        last_claim = run.dispatcher.last_claim - run.started + run.scribe.offset
+        nearness = efficiency(ideal, self.accumulator.merged(), run.losses, last_claim, run.late())
         summary = document(
             self.accumulator, crew.lanes, run={k: v for k, v in header.items() if k != "fleet"},
-            concurrency=self.options.concurrency, lag=run.lag, unsent=unsent, now=now,
+            nearness=nearness, lag=run.lag, unsent=unsent, now=now,
         )  # fmt: skip
         summary["run"]["ending"], summary["run"]["why"] = run.ending, self.redact(run.why)
         code = 0

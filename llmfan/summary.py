@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import resource
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llmfan.limits.axes import Cost
-from llmfan.limits.ideal import Flow, LaneFlow, ideal_duration
-from llmfan.limits.window import Calendar, Meter
-from llmfan.measures.accumulate import Accumulator, Tally
+from llmfan.measures.accumulate import Accumulator
 from llmfan.measures.sketch import Sketch
 from llmfan.scheduling.lanes import Lane
 
@@ -25,18 +21,17 @@ def document(
     lanes: Sequence[Lane],
     *,
     run: Mapping[str, Any],
-    concurrency: int,
+    nearness: Mapping[str, Any],
     lag: Sketch,
     unsent: int,
     now: float,
 ) -> dict[str, Any]:
-    """`unsent`: jobs that a bound, a signal or a lack of keys kept from ending."""
+    """`nearness`: the figures of `efficiency`; `unsent`: jobs that a bound, a signal or a lack of keys kept from
+    ending.
+    """
     whole = accumulator.merged()
     totals = whole.totals()
-    ideal = _ideal(whole, accumulator, lanes, concurrency)
-    duration = whole.duration
-    totals["ideal_duration_s"] = None if ideal is None else round(ideal, 3)
-    totals["efficiency"] = round(min(1.0, ideal / duration), 4) if ideal is not None and duration else None
+    totals |= nearness
     totals["unsent"] = unsent
     providers = list(dict.fromkeys(lane.target.provider for lane in lanes))
     models = list(dict.fromkeys(lane.target.name for lane in lanes))
@@ -87,27 +82,3 @@ def _trouble(lane: Lane, now: float) -> str:
     if lane.provider.circuit.tripped:
         return lane.provider.circuit.why
     return lane.rest_why if lane.resting(now) else ""
-
-
-def _ideal(whole: Tally, accumulator: Accumulator, lanes: Sequence[Lane], concurrency: int) -> float | None:
-    """The bound for the jobs that were answered, with what they cost on average and each provider's median latency."""
-    if not whole.ok:
-        return None
-    usable = [lane for lane in lanes if not lane.out]
-    flows = []
-    for lane in usable or lanes:
-        tally = accumulator.merged(lambda ident, lane=lane: ident[0] == lane.target.provider)  # type: ignore[misc]
-        service = tally.sketches["latency_s"].quantile(0.5)
-        if service is None:
-            service = whole.sketches["latency_s"].quantile(0.5) or 0.0
-        counted = [m for m in lane.meters if m.axis != "concurrency"]
-        slots = tuple((m.owner, m.limit) for m in lane.meters if m.axis == "concurrency")
-        flows.append(LaneFlow(flows=tuple(_flow(m) for m in counted), service=service, in_flight=slots))
-    mean_in, mean_out = whole.input_tokens / whole.ok, whole.output_tokens / whole.ok
-    cost: Cost = (1.0, mean_in + mean_out, mean_in, mean_out, 0.0, (whole.cost or 0.0) / whole.ok)
-    return ideal_duration(whole.ok, cost, flows, concurrency)
-
-
-def _flow(meter: Meter) -> Flow:
-    period = math.inf if isinstance(meter, Calendar) else getattr(meter, "period", math.inf)
-    return Flow(owner=meter.owner, unit=meter.unit, limit=meter.limit, period=period)

@@ -12,13 +12,14 @@ from msgspec.structs import replace
 from llmfan.conduct.speaker import Speaker
 from llmfan.dialects import dialect
 from llmfan.dialects.classify import classify, from_fault
+from llmfan.dialects.reports import ReportReader
 from llmfan.inputs.catalogue_files import dialect_name
 from llmfan.limits.axes import MeterShop, pacing_axis
 from llmfan.limits.gauge import Gauge
 from llmfan.limits.window import Meter
 from llmfan.options import RunOptions
 from llmfan.ports import Clock, Endpoint, Transport
-from llmfan.records import Failure, Prompt, Target
+from llmfan.records import Failure, Prompt, Report, Target
 from llmfan.scheduling.dispatcher import Dispatcher
 from llmfan.scheduling.estimate import Estimator
 from llmfan.scheduling.failover import Policy
@@ -98,10 +99,16 @@ class Crew:
                 return _redirected(failure, url, answer_headers)
             return failure
 
+        reader = ReportReader(preset)
+
+        def reports(answer_headers: Mapping[str, str], refused: bool) -> tuple[Report, ...]:
+            return reader.read(answer_headers, wall(clock()).timestamp(), refused)
+
         return Speaker(
             dialect=speaks,
             endpoint=Endpoint(url, stream_url, headers, timeout, min(IDLE_S, timeout), self._proxy(url)),
             classify=judge,
+            read_reports=reports,
             without_usage=lambda: dialect(dialect_name(provider.api), _unasked(preset)),
             from_fault=from_fault,
             model=model.name,

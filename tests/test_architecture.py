@@ -23,8 +23,8 @@ FLOORS = (
     {"transports"},
     {"outputs"},
     {"conduct"},
-    {"folders", "replay", "runfile", "summary", "wiring"},  # assembly, from here
-    {"preview", "session"},
+    {"efficiency", "folders", "replay", "runfile", "summary", "wiring"},  # assembly, from here
+    {"forecasting", "preview", "session"},
     {"cli"},  # front doors, from here
     {"__main__"},
 )

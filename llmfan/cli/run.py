@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llmfan.cli import given
 from llmfan.cli.version import show_version
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from llmfan.options import RunOptions
     from llmfan.settings import Fleet
 
-#: Request fields with a place of their own.
-_OURS = {"model": "the providers file", "messages": "the prompt set", "stream": "--stream/--no-stream"}
 _SETTINGS, _WHICH, _BOUNDS, _INPUT, _GENERAL = "Request settings", "Which prompts, where", "Bounds", "Input", "General"
 
 
@@ -50,6 +49,10 @@ def run(
     max_ambiguous: Annotated[int, typer.Option("--max-ambiguous", metavar="N", min=0, help="How often to send again what was never answered and may have been billed.", rich_help_panel=_BOUNDS)] = 1,
     max_stall: Annotated[str, typer.Option("--max-stall", metavar="T", help="End with 4 when nothing has ended for so long.", rich_help_panel=_BOUNDS)] = "10m",
     max_cost: Annotated[float | None, typer.Option("--max-cost", metavar="USD", help="Stop before passing this cost.", rich_help_panel=_BOUNDS)] = None,
+    deadline: Annotated[str | None, typer.Option("--deadline", metavar="T", help="Paid keys help as far as free ones would be later than this: 2h, 07:30.", rich_help_panel=_BOUNDS)] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="When every quota is spent, sleep until one resets instead of ending with 4.", rich_help_panel=_BOUNDS)] = False,
+    hedge: Annotated[bool, typer.Option("--hedge", help="Send the last stragglers a second time elsewhere; the first answer counts.", rich_help_panel=_BOUNDS)] = False,
+    sticky: Annotated[str | None, typer.Option("--sticky", metavar="prefix|N|user", help="Keep prompts that begin alike (with the same N characters), or have one user, on one key.", rich_help_panel=_BOUNDS)] = None,
     max_duration: Annotated[str | None, typer.Option("--max-duration", metavar="T", help="Stop after so long: 90s, 10m, 2h.", rich_help_panel=_BOUNDS)] = None,
     prompt_field: Annotated[str | None, typer.Option("--prompt-field", metavar="NAME", help="The field that holds the prompt; may be a dotted path.", rich_help_panel=_INPUT)] = None,
     expect_field: Annotated[str | None, typer.Option("--expect-field", metavar="NAME", help="The field that holds the expected answer.", rich_help_panel=_INPUT)] = None,
@@ -67,14 +70,15 @@ def run(
     from llmfan.options import RunOptions
 
     options = RunOptions(
-        mode=_choice(mode), limit=limit, repeat=repeat, shuffle=shuffle, seed=seed, warmup=warmup,
-        concurrency=concurrency, system=system, max_tokens=max_tokens, temperature=temperature, params=_params(param),
-        stream=stream, timeout=None if timeout is None else _duration(timeout, "--timeout"), max_attempts=max_attempts, max_ambiguous=max_ambiguous,
-        max_stall=_duration(max_stall, "--max-stall"),
-        max_duration=None if max_duration is None else _duration(max_duration, "--max-duration"),
-        max_cost=_positive(max_cost, "--max-cost"), simulate=simulate,
-        speed=_positive(simulate_speed, "--simulate-speed") or 1.0, retry_failed=retry_failed,
-        prompt_field=prompt_field, expect_field=expect_field, id_field=id_field, template=_template(template),
+        mode=given.choice(mode), limit=limit, repeat=repeat, shuffle=shuffle, seed=seed, warmup=warmup,
+        concurrency=concurrency, system=system, max_tokens=max_tokens, temperature=temperature, params=given.params(param),
+        stream=stream, timeout=None if timeout is None else given.duration(timeout, "--timeout"), max_attempts=max_attempts, max_ambiguous=max_ambiguous,
+        max_stall=given.duration(max_stall, "--max-stall"),
+        max_duration=None if max_duration is None else given.duration(max_duration, "--max-duration"),
+        deadline=None if deadline is None else _deadline(deadline), wait=wait, hedge=hedge, sticky=_sticky(sticky),
+        max_cost=given.positive(max_cost, "--max-cost"), simulate=simulate,
+        speed=given.positive(simulate_speed, "--simulate-speed") or 1.0, retry_failed=retry_failed,
+        prompt_field=prompt_field, expect_field=expect_field, id_field=id_field, template=given.template(template),
     )  # fmt: skip
     if simulate_speed != 1.0 and not simulate:
         raise typer.BadParameter("goes with --simulate", param_hint="--simulate-speed")
@@ -112,19 +116,19 @@ def _execute(
 
     env = environment(env_file, os.environ)
     fleet = load_fleet(
-        _providers_file(providers, options.simulate), env, simulate=options.simulate, only=only or [], exclude=exclude or []
+        given.providers_file(providers, options.simulate), env, simulate=options.simulate, only=only or [], exclude=exclude or []
     )
-    _check_prices(fleet, options)
-    _tell_notes(fleet, verbose, quiet)
+    given.check_prices(fleet, options)
+    given.tell_notes(fleet, verbose, quiet)
     if dry_run:
-        with _check_set(path, options, None) as prompts:
+        with given.prompt_set(path, options, None) as prompts:
             _print_requests(fleet, prompts, options)
         return 0
     folder = choose_folder(path, out, resume)
     if not resume:
         refuse_other_run(folder)
     source = str(folder / "prompts.jsonl") if path == "-" and resume else path
-    with _check_set(source, options, folder) as prompts:
+    with given.prompt_set(source, options, folder) as prompts:
         session = Session(fleet, prompts, options, folder, env=env, resume=resume, quiet=quiet, args=sys.argv[1:])
         outcome = session.execute()
     if outcome.why and not quiet:
@@ -141,61 +145,6 @@ def _execute(
     if outcome.summary["totals"]["unsent"] and not quiet:
         print(f"{outcome.summary['totals']['unsent']} prompts are left; go on with: {_resume_command(folder)}", file=sys.stderr)
     return outcome.exit_code
-
-
-def _check_set(path: str, options: RunOptions, folder: Path | None) -> PromptSet:
-    from llmfan.inputs.prompts import ReadOptions, check_prompts
-    from llmfan.outputs.journal import make_private
-
-    reading = ReadOptions(
-        prompt_field=options.prompt_field, expect_field=options.expect_field, id_field=options.id_field,
-        template=options.template, system=options.system,
-    )  # fmt: skip
-    spool = None
-    if path == "-" and folder is not None:
-        make_private(folder)
-        spool = str(folder)
-    return check_prompts(path, reading, shuffle=options.shuffle, spool_dir=spool, stdin=sys.stdin.buffer)
-
-
-def _providers_file(named: str | None, simulate: bool) -> str:
-    from llmfan.errors import UserError
-    from llmfan.inputs.catalogue_files import packaged_providers
-
-    if named is not None:
-        return named
-    if Path("providers.yaml").exists():
-        return "providers.yaml"
-    if simulate:
-        return packaged_providers()
-    raise UserError(
-        "no providers file: there is no ./providers.yaml and none was named with -p; write one with: llmfan init "
-        "(or try without any key: llmfan run PROMPTS --simulate)"
-    )
-
-
-def _check_prices(fleet: Fleet, options: RunOptions) -> None:
-    from llmfan.errors import UserError
-
-    if options.max_cost is None:
-        return
-    unknown = [f"{p.name}/{m.name}" for p in fleet.providers if p.paid for m in p.models if m.price is None]
-    if unknown:
-        raise UserError(
-            f"--max-cost needs a price for every paid model; none is known for {', '.join(unknown)} "
-            "(add price: {input: …, output: …} in USD per million tokens)"
-        )
-
-
-def _tell_notes(fleet: Fleet, verbose: bool, quiet: bool) -> None:
-    if quiet or not fleet.notes:
-        return
-    if verbose or len(fleet.notes) <= 3:
-        for note in fleet.notes:
-            print(note, file=sys.stderr)
-    else:
-        names = ", ".join(note.partition(":")[0] for note in fleet.notes)
-        print(f"left out or worth a look ({len(fleet.notes)}): {names} (-v says why)", file=sys.stderr)
 
 
 def _print_requests(fleet: Fleet, prompts: PromptSet, options: RunOptions) -> None:
@@ -216,53 +165,15 @@ def _resume_command(folder: Path) -> str:
     return shlex.join(["llmfan", *keep, "--out", str(folder), "--resume"])
 
 
-def _choice(mode: str) -> Any:
-    from llmfan.errors import near
+def _deadline(text: str) -> float:
+    import datetime as dt
 
-    known = ("spread", "providers", "models", "keys")
-    if mode not in known:
-        raise typer.BadParameter(f"expected one of {', '.join(known)}, got {mode!r}{near(mode, known)}", param_hint="--mode")
-    return mode
+    from llmfan.cli.moments import seconds_until
 
-
-def _duration(text: str, name: str) -> float:
-    from llmfan.units import seconds
-
-    value = seconds(text)
-    if value is None or value <= 0:
-        raise typer.BadParameter(f"expected a time such as 90s, 10m or 2h, got {text!r}", param_hint=name)
-    return value
+    return seconds_until(text, "--deadline", dt.datetime.now().astimezone())
 
 
-def _positive(value: float | None, name: str) -> float | None:
-    if value is not None and not 0 < value < float("inf"):
-        raise typer.BadParameter(f"expected a positive number, got {value:g}", param_hint=name)
-    return value
-
-
-def _params(pairs: list[str] | None) -> dict[str, Any]:
-    import json
-
-    params: dict[str, Any] = {}
-    for pair in pairs or []:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise typer.BadParameter(f"expected NAME=VALUE, got {pair!r}", param_hint="--param")
-        if name in _OURS:
-            raise typer.BadParameter(f"{name} is set by {_OURS[name]}", param_hint="--param")
-        try:
-            params[name] = json.loads(value)
-        except ValueError:
-            params[name] = value
-    return params
-
-
-def _template(text: str | None) -> str | None:
-    from llmfan.errors import UserError
-
-    if text is None or not text.startswith("@"):
-        return text
-    try:
-        return Path(text[1:]).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{text[1:]}: cannot be read as a template: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+def _sticky(text: str | None) -> str | None:
+    if text is not None and text not in ("prefix", "user") and not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise typer.BadParameter(f"expected prefix, a number of characters, or user, got {text!r}", param_hint="--sticky")
+    return text

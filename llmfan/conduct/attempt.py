@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from llmfan.conduct.scribe import Scribe
 from llmfan.conduct.speaker import Speaker
 from llmfan.ports import Clock, Transport
-from llmfan.records import Answer, Failure, Reply, Usage
+from llmfan.records import Answer, Failure, Reply, Report, Usage
 from llmfan.scheduling.dispatcher import Claim, Dispatcher
 from llmfan.scheduling.estimate import CHARS_PER_TOKEN
 from llmfan.scheduling.jobs import Job
@@ -53,7 +53,7 @@ class Attempts:
             raise
         outcome = speaker.understand(reply, stream)
         if isinstance(outcome, Answer):
-            self._settle_answer(claim, slot, reply, outcome)
+            self._settle_answer(claim, slot, reply, outcome, speaker.reports(reply))
         else:
             self._settle_failure(claim, slot, reply, speaker.adapt(body, outcome))
 
@@ -66,10 +66,12 @@ class Attempts:
             self._sent_by[provider] = before + 1
             claim.job.warmup = before < self._warmup or (claim.job.turn > 0 and claim.job.warmup)
 
-    def _settle_answer(self, claim: Claim, slot: int, reply: Reply, answer: Answer) -> None:
+    def _settle_answer(
+        self, claim: Claim, slot: int, reply: Reply, answer: Answer, reports: tuple[Report, ...]
+    ) -> None:
         job, dispatcher = claim.job, self._dispatcher
         usage = answer.usage or self._estimate(claim, answer)
-        spent = dispatcher.settle_answer(claim, usage, reply.ended)
+        spent = dispatcher.settle_answer(claim, usage, reply.ended, reports)
         _keep(job, reply, answer, usage, spent)
         last = job.turn > len(job.prompt.turns)
         self._scribe.answered(claim, slot, reply, answer, usage, last)

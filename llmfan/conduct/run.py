@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -22,6 +22,7 @@ from llmfan.pacing.departures import Departures
 from llmfan.ports import Clock, Observer
 from llmfan.scheduling.dispatcher import Claim, Dispatcher
 from llmfan.scheduling.lanes import Group, Lane, Standing
+from llmfan.scheduling.losses import Losses
 from llmfan.scheduling.outlook import SHORT_RESET_S, comes_by_itself, reasons, waits_for_known
 
 Ending = Literal["done", "interrupted", "bound", "nothing_left", "storage"]
@@ -36,6 +37,7 @@ class Bounds(Struct, frozen=True, kw_only=True):
     max_duration: float | None = None
     max_stall: float = 600.0
     grace: float = 30.0
+    wait: bool = False  # sleep through spent quotas
 
 
 class Run:
@@ -67,10 +69,13 @@ class Run:
         self._used: dict[Group, asyncio.Event] = {}
         self._chores: list[asyncio.Task[None]] = []
         self._last_end = 0.0
+        self._asleep_until = -math.inf
+        self.started = clock()
+        self.losses = Losses(dispatcher.groups, self.started)
         self._flying: set[asyncio.Task[None]] = set()
 
     async def go(self) -> Ending:
-        started = self._clock()
+        started = self.started = self._clock()
         self._last_end = started
         try:
             await self._all_tasks(started)
@@ -99,6 +104,10 @@ class Run:
             await self._finished.wait()
             for chore in self._chores:
                 chore.cancel()
+
+    def late(self) -> float:
+        """Seconds by which this process itself was behind, as far as its own samples tell."""
+        return self.lag.total
 
     def stop(self, ending: Ending, why: str) -> None:
         """Sends nothing more; those in flight may finish, for `grace` seconds at most."""
@@ -218,7 +227,12 @@ class Run:
         if math.isinf(soonest):
             self._end_now("nothing_left", "no key can serve what is left")
         elif soonest - now > SHORT_RESET_S and all(lane.standing is Standing.TIMED and lane.spent for lane in wanted):
-            self._end_now("nothing_left", f"every quota is spent; the first comes back {self._describe_wait(soonest)}")
+            when = self._describe_wait(soonest)
+            if not self._bounds.wait:
+                self._end_now("nothing_left", f"every quota is spent; the first comes back {when} ({_resets(wanted)})")
+            elif self._asleep_until != soonest:
+                self._asleep_until = soonest
+                self.observer.say(f"every quota is spent: asleep until the first comes back {when} (--wait)")
 
     def _comes_back(self, lane: Lane, now: float) -> float:
         """When a lane may be ready; `now` for one that only waits for its pacer."""
@@ -270,6 +284,7 @@ class Run:
         while True:
             await asyncio.sleep(TICK_S)
             now = self._clock()
+            self.losses.look(now)
             if now - kept >= KEEP_S:  # what was learned survives a kill but for the last of it
                 kept = now
                 self._clerk.keep(now)
@@ -283,10 +298,17 @@ class Run:
 
     def _known_wait(self, now: float) -> bool:
         """Whether some lane waits for what has a known end: a reset a server named, or a limit we count ourselves."""
-        return any(waits_for_known(lane, now) for lane in self.dispatcher.lanes)
+        patient = self._bounds.wait
+        return any(waits_for_known(lane, now, patient) for lane in self.dispatcher.lanes)
 
     async def _measure_lag(self) -> None:
         while True:
             before = self._clock()
             await asyncio.sleep(LAG_S)
             self.lag.add(max(0.0, self._clock() - before - LAG_S))
+
+
+def _resets(lanes: Sequence[Lane]) -> str:
+    """What is spent, the soonest first: `a#1 rpd, b rpd, …`."""
+    said = dict.fromkeys(f"{x.target.key} {x.waits_for}" for x in sorted(lanes, key=lambda x: x.wakes))
+    return ", ".join(list(said)[:4]) + (f" and {len(said) - 4} more" if len(said) > 4 else "")

@@ -81,7 +81,7 @@ def until_date(text: str, now_wall: float | None) -> float | None:
         return None
 
 
-def limit_news(preset: Preset, headers: Mapping[str, str], now_wall: float | None) -> list[tuple[str, str, float]]:
+def costs_told(preset: Preset, headers: Mapping[str, str], now_wall: float | None) -> list[tuple[str, str, float]]:
     """What this one call was charged, as (axis, role, value): the rows of role `cost`."""
     rows = [row for row in preset.limit_headers if row.role == "cost"]
     texts = ((row, value_of(headers, row.name)) for row in rows)

@@ -20,7 +20,7 @@ from llmfan.dialects.chunks import (
 )
 from llmfan.dialects.classify import classify_inside
 from llmfan.dialects.fields import fitted
-from llmfan.dialects.headers import limit_news, request_headers
+from llmfan.dialects.headers import costs_told, request_headers
 from llmfan.dialects.reading import Reading, ReadWhole
 from llmfan.dialects.verdicts import bad_response, filtered, no_answer, server_time
 from llmfan.records import Answer, Call, Failure, Usage
@@ -105,7 +105,7 @@ class ChatCompletions:
         usage = usage_of(raw)
         if usage is None or usage.neurons is not None or not self._preset.limit_headers:
             return usage
-        news = limit_news(self._preset, headers, None)
+        news = costs_told(self._preset, headers, None)
         costs = [value for axis, role, value in news if role == "cost" and axis == "neurons_per_day"]
         return msgspec.structs.replace(usage, neurons=costs[0]) if costs else usage
 

@@ -23,6 +23,7 @@ FIRST_S, FIRST_SHARE = 1.0, 1 / 60
 #: How late a wake-up may be without costing anything.
 LONG, TAIL = 1.4, 3.0
 RISE = 1.15
+SLACK = 0.05
 SURE = 1.012
 DOUBT, DOUBT_KNOWN = 2.0, 6.0
 STRICT = 3
@@ -72,6 +73,7 @@ class Gauge:
         self.reported: float | None = None
         self.kind = ""
         self.hold = -math.inf  # nothing leaves before
+        self._refills = self._full = False
         self._paced = self._sure = False  # sure: it refills as it goes, so no window of it is ever full
         self._counts: bool | None = None  # whether the server counts what it refuses
         self._log = SendLog()
@@ -94,6 +96,7 @@ class Gauge:
         self._look: Sent | None = None  # the look that passed
         self._mark: float | None = None  # a refusal since which the spacing has been the same
         self._learned = False
+        self._roomiest = 0.0
         self._clean_at = self._looked = -math.inf
 
     # --- when the next may leave ---
@@ -101,7 +104,7 @@ class Gauge:
     def expect(self, jobs: float) -> None:
         self._jobs = self._carried + jobs
         if not self.kind and math.isfinite(self.limit) and self._carried < self.limit:
-            self._paced = jobs > SHORT * self.limit
+            self._paced = jobs > SHORT * self.limit and not self._open
 
     def ready(self, now: float, amount: float) -> float:
         if self._probe is not None:
@@ -119,7 +122,7 @@ class Gauge:
     def _look_at(self, now: float, free: float) -> float:
         """When to send one although the log is full, because its fate would tell something."""
         live = self._log.live
-        if not self._paced and self._sends >= 0.9 * self.limit and not self._refusals and now - live[-1].at > self._patience_s:
+        if not self._paced and live[0].at > self._since and not self._refusals and now - live[-1].at > self._patience_s:
             self._lo, self._best = max(self._lo, self.limit), max(self._best, self.limit)
         what = self._wonder()
         if what == "ghost":
@@ -238,29 +241,60 @@ class Gauge:
                 self._lo = self._best = report.limit
                 self._hi, self._ceiling = math.inf, report.limit
                 self._set(now, report.limit)
+        if report.remaining is not None and not self._paced and math.isfinite(self.limit):
+            if now - entry.at < self.period / 2:
+                self._compare(entry.at, report.limit or self.limit, report.remaining, now)
+
+    def _compare(self, at: float, limit: float, remaining: float, now: float) -> None:
+        self._roomiest = max(self._roomiest, remaining)
+        if self._roomiest < 0.5 * limit and self._carried < 0.25 * limit and not self.kind:
+            self._refills = True
+            self._pace(now, at, True)
+            self._spread = 0.0
+            return
+        slack = SLACK * limit + 1
+        if limit - remaining <= len(self._log.live) + slack:
+            return
+        own = self._log.taken(at - self.period - self.margin, at + self._second)
+        for _ in range(int(limit - remaining - own - slack)):
+            self._log.insert(Sent(at, 1.0, TAKEN))
 
     # --- memory ---
 
     def known(self, at: float) -> KnownLimit:
+        kind = self.kind
+        if self._paced and self._best and not self._refills:
+            kind = ""
+        elif self._full:
+            kind = "window"
+        figure = self.limit
+        margin = self.margin + self._spread * self.limit if self._spread else self._margin0
         return KnownLimit(
             owner=self.owner,
             axis=self.axis,
             declared=self.declared,
             reported=self.reported,
-            measured=self.limit if self._learned and math.isfinite(self.limit) else None,
-            kind=self.kind,
-            guard_s=self.margin / self._second,
+            measured=round(figure, 1) if self._learned and math.isfinite(self.limit) else None,
+            kind=kind,
+            guard_s=margin / self._second,
             confidence=0.5,
             at=at,
         )
 
     def remember(self, known: KnownLimit) -> None:
         if known.measured is not None:
-            self.limit, self._learned = min(self._ceiling, known.measured), True
+            figure = known.measured if known.kind == "paced" else float(round(known.measured))
+            self.limit, self._learned = min(self._ceiling, figure), True
+        elif known.reported is not None:
+            self.limit = min(self._ceiling, known.reported)
+        if self._learned:
+            self._hi = self.limit * 1.05
+        self._best = self._lo = self.limit
         if known.kind:
             self.kind, self._paced = known.kind, known.kind == "paced"
-        if known.guard_s is not None:
-            self.margin = known.guard_s * self._second
+            self._refills = self._sure = self._paced
+        if known.guard_s is not None and self._paced:
+            self._spread = max(0.0, known.guard_s * self._second - self._margin0) / self.limit
 
     # --- inside ---
 
@@ -284,7 +318,7 @@ class Gauge:
         return self.learn == "up" and math.isinf(self._hi) and self.limit < self._ceiling
 
     def _gap(self) -> float:
-        if self._sure and not self._spread:
+        if self._refills and not self._spread:
             return self.period * SURE / self.limit
         if self._paced:
             return (self.period + self.margin) / (self.limit - 1 if self.limit > 20 else self.limit) + self._spread
@@ -310,8 +344,6 @@ class Gauge:
         self._since, self._sends, self._refusals = now, 0, 0
         self._mark = None
         self._learned = self._learned or self.limit != before
-        if self.limit < min(before, 0.95 * self._best):
-            self._patience = min(self._patience, 0.25 if self._paced else 1.0)  # it was more, and may be again
 
     def _count(self, until: float, extra: float = 0.0) -> int:
         """Sends not refused in the window that ended when one left."""
@@ -335,6 +367,8 @@ class Gauge:
             self._hi = n + 1.0
             self._set(now, max(self._lo, float(n)))
             self.hold = told or now + max(self._second, gap)
+            if not self.kind:
+                self._asking, self._probe = "quick", None
         elif near and self._run > 1 and self._counts is not None:
             self._pace(now, entry.at, False)
             self.hold = told or now + 2 * gap
@@ -390,10 +424,19 @@ class Gauge:
             oldest = self._log.oldest(begin)
             took = self._first - (self._first if oldest is None else oldest)
             self._set(now, n * (1 - took / self.period))
-            self._hi = self.limit * 1.05
-        if 0 < self._lo < self.limit:
+            self._hi, self._full = self.limit * 1.05, True
+        if 0 < self._lo < self.limit and not self._open:
             self._set(now, self._lo)
+        if self._open or self.learn == "up":
+            self._hi = math.inf
+        self._refills = expired == 0
+        self._full = self._full or (self._refills and self._best > 0)
         self._pace(now, self._first, expired == 0)
+
+    def _may_return(self) -> None:
+        """It was more, and may be again soon."""
+        if self.limit < 0.95 * self._best:
+            self._patience = min(self._patience, 0.25 if self._paced else 1.0)
 
     def _window_is(self, now: float, n: int) -> None:
         self.kind = "window"
@@ -402,6 +445,7 @@ class Gauge:
         if n < 0.95 * self.limit - 1:
             self._hi, self._lo = n + 1.0, min(self._lo, n)
             self._set(now, float(max(1, n)))
+            self._may_return()
 
     def _probe_failed(self, now: float, told: float | None) -> None:
         kind, self._probe = self._asking, None
@@ -415,6 +459,7 @@ class Gauge:
             oldest = self._log.oldest(max(self._fresh, self._first - self.period))
             wait = max(gap, (now if oldest is None else oldest) + self.period + self.margin - now)
             if n < 0.2 * self.limit:
+                self._refills = True
                 self._pace(now, self._first, True)
                 self._asking, wait = "", 2 * gap
             else:
@@ -454,13 +499,14 @@ class Gauge:
         gap = self.period / self.limit
         self._set(now, self.limit * max(0.5, share))
         self._mark = at
+        self._may_return()
         self._lo, self._hi = 0.0, self.limit * (1.06 if span > 15 * gap else 1.2)
 
     def _shut(self, now: float, told: float | None) -> None:
         """Refused three times in a row, however slowly asked: a window that is full, or worse. One probe at a time."""
         self._asking, self._probe, self._run = "window", None, 0
         if self._count(self._cut_at) >= 0.95 * self.limit:
-            self._paced, self._sure, self.kind = False, False, ""
+            self._paced, self._sure, self._refills, self.kind = False, False, False, ""
 
     def _too_early(self, now: float, gap: float, told: float | None) -> None:
         self._run += 1

@@ -34,7 +34,7 @@ SIGNS = 2
 #: Headers count if no more of them tell of less than was sent, for each one that adds up.
 ODD = 0.1
 #: Refusals are evidence for so many windows.
-WINDOWS = 5.0
+WINDOWS = 3.0
 #: Refusals of an owner that are kept; with more owners refused than this, only all of them together are thought of.
 KEPT, SUBSETS = 8, 8
 #: Keys that refusals alone joined are tried apart after so many windows, then after four times as many, and so on.
@@ -201,23 +201,19 @@ class Sharing:
         whole = frozenset(itertools.chain.from_iterable(units))
         if any(pair <= whole for pair in self._apart):
             return False
-        seen = [[self._fullness(whole, lesson) for lesson in learned[unit]] for unit in units]
-        return all(-1 not in each and each.count(0) >= SIGNS for each in seen)
+        return all(self._full(whole, lesson) for unit in units for lesson in learned[unit])
 
-    def _fullness(self, owners: Group, lesson: Lesson) -> int:
-        """Whether they had sent less than the limit (-1), about as much (0) or more. More is no objection: where a
-        window begins at a moment of its own, or refills, a minute may hold twice the limit.
-        """
+    def _full(self, owners: Group, lesson: Lesson) -> bool:
         low, high = self._range(owners, lesson.at)
         slack = max(1.0, NEAR * lesson.limit)
-        return -1 if high < lesson.limit - slack else 1 if low > lesson.limit + slack else 0
+        return low <= lesson.limit + slack and high >= lesson.limit - slack
 
     def _is_far(self, group: Group, at: float, limit: float) -> bool:
         """Whether a joined group was refused at far too low a count, and nobody else refused lately explains it."""
         if len(group) < 2 or self._count(group, at) >= FAR * limit:
             return False
         late = {o for o, lessons in self._lessons.items() if lessons and lessons[-1].at > at - self.period}
-        return late <= group or self._fullness(group | late, Lesson(at, limit)) < 0
+        return late <= group or not self._full(group | late, Lesson(at, limit))
 
     # --- headers ---
 
@@ -232,8 +228,8 @@ class Sharing:
         return self._part(group, True) if self._again(self._parting, group, self._count((owner,), sent)) else NOTHING
 
     def _again(self, signs: dict[Group, tuple[int, int]], group: Group, count: int) -> bool:
-        """Notes a sign; True once there are enough, at counts unlike each other: a window that begins at a moment of its
-        own passes every count once. Headers that often tell of less than was sent count otherwise, and prove nothing.
+        """Notes a sign; True once there are enough, at counts unlike each other: a window that begins at a moment of
+        its own passes every count once. Headers that often tell of less than was sent count otherwise: no proof.
         """
         seen, last = signs.get(group, (0, -1000))
         if abs(count - last) >= LEAST:

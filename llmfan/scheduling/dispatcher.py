@@ -6,6 +6,7 @@ that are ready the higher priority goes first, then the least recently used. A p
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
@@ -66,6 +67,7 @@ class Dispatcher:
         self.groups: list[Group] = list(dict.fromkeys(lane.group for lane in lanes))
         self.in_flight = 0
         self.stopped = False
+        self.last_claim = -math.inf  # when the last job left the queue
         self.changed = False  # a lane went out, came back or rests for long: stranded jobs have to be looked for
         self.ended: list[tuple[Job, Failure]] = []  # jobs no lane will ever take
         self.unbooked: list[tuple[Meter, float]] = []  # spent, and not in the ledger yet
@@ -177,7 +179,7 @@ class Dispatcher:
         self.unbooked += [(meter, cost[meter.unit]) for meter in lane.booked if cost[meter.unit]]
         lane.group.permit = False
         lane.group.in_flight += 1
-        lane.group.last_send = now
+        lane.group.last_send = self.last_claim = now
         if lane.provider.in_flight == 0:
             lane.provider.last_heard = now
         lane.provider.in_flight += 1

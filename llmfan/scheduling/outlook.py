@@ -18,11 +18,11 @@ def comes_by_itself(lane: Lane) -> bool:
     return not lane.out and (lane.standing is Standing.TIMED or paced)
 
 
-def waits_for_known(lane: Lane, now: float) -> bool:
+def waits_for_known(lane: Lane, now: float, patient: bool = False) -> bool:
     """A server that has named a wait and refused again, over and over, is not believed any more."""
     if lane.out or lane.in_flight or lane.provider.circuit.tripped or any(c.steps > PROMISES for c in lane.cooldowns):
         return False
-    if lane.spent and lane.standing is Standing.TIMED and lane.wakes - now > SHORT_RESET_S:
+    if not patient and lane.spent and lane.standing is Standing.TIMED and lane.wakes - now > SHORT_RESET_S:
         return False  # a day's quota: nobody waits for that without saying so
     if lane.resting(now):
         return lane.rest_known

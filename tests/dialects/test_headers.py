@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmfan.dialects.headers import leading_number, limit_news, reset_seconds, retry_wait
+from llmfan.dialects.headers import leading_number, costs_told, reset_seconds, retry_wait
 from llmfan.settings import HeaderRow, Preset
 
 NOW = 1_795_176_000.0  # 2026-11-20 12:00:00 UTC
@@ -89,8 +89,8 @@ def test_what_a_call_cost_is_read_from_cost_rows_alone() -> None:
     """A limit taken for a cost would book a day's allowance for one call."""
     rows = [HeaderRow(name="X-Cost", axis="tpm", role="cost"), HeaderRow(name="x-limit", axis="tpm", role="limit")]
     told = Preset(name="T", checked="2026-11-20", limit_headers=rows)
-    assert limit_news(told, {"x-cost": "12.5", "x-limit": "1000"}, None) == [("tpm", "cost", 12.5)]
-    assert limit_news(told, {"x-cost": "much"}, None) == []
+    assert costs_told(told, {"x-cost": "12.5", "x-limit": "1000"}, None) == [("tpm", "cost", 12.5)]
+    assert costs_told(told, {"x-cost": "much"}, None) == []
 
 
 @pytest.mark.parametrize(

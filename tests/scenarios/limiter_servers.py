@@ -159,22 +159,23 @@ class Door:
             if event.at <= new.at:
                 trial.play(event)
         verdict = trial.judge(new.at, new.amounts)
+        asked_at = new.at
         if verdict.ok:
+            asked_at = last
             trial.play(new)
             seen = trial.judge(new.at, [0.0] * len(new.amounts)).seen
             kept = [trial.play(event) for event in events if new.at < event.at <= last]
             verdict = Verdict(all(kept), 0.0, seen)
-        return verdict if verdict.ok else verdict._replace(wait=trial.free_in(new, last))
+        return verdict if verdict.ok else verdict._replace(wait=trial.free_at(asked_at, new.amounts) - new.at)
 
-    def free_in(self, refused: Event, last: float) -> float:
-        """A counter may give the end of its window, at which it finds that the next one is not free yet."""
-        moment, seen = max(refused.at, last), self.judge(max(refused.at, last), refused.amounts)
+    def free_at(self, moment: float, amounts: Sequence[float]) -> float:
+        """A counter may give the end of its window, and find then that the next one is not free yet: asked again."""
         for _ in range(3):
-            if seen.ok or math.isinf(seen.wait):
+            seen = self.judge(moment, amounts)
+            if seen.ok:
                 break
             moment += seen.wait
-            seen = self.judge(moment, refused.amounts)
-        return math.inf if math.isinf(seen.wait) else moment - refused.at
+        return moment
 
     def judge(self, at: float, amounts: Sequence[float]) -> Verdict:
         seen = [counter.look(at, amount) for counter, amount in zip(self.counters, amounts, strict=True)]
@@ -324,7 +325,7 @@ class LimiterServer:
             headers["x-ratelimit-limit-requests"] = f"{first.limit:.0f}"
             headers["x-ratelimit-remaining-requests"] = f"{math.floor(first.remaining + 1e-6)}"
             headers["x-ratelimit-reset-requests"] = f"{first.reset / self.speed:.3f}"
-        if not verdict.ok and "retry-after" in self.hints:
+        if not verdict.ok and "retry-after" in self.hints and verdict.wait < math.inf:
             headers["retry-after"] = f"{verdict.wait / self.speed:.3f}"
         if not verdict.ok and "constant" in self.hints:
             headers["retry-after"] = f"{1 / self.speed:g}"

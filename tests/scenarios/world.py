@@ -134,7 +134,7 @@ def play(
         attempts = Attempts(
             dispatcher, crew.speakers, VirtualTransport(far.providers, clock), scribe, clock, options.warmup
         )
-        bounds = Bounds(max_duration=options.max_duration, max_stall=options.max_stall)
+        bounds = Bounds(max_duration=options.max_duration, max_stall=options.max_stall, wait=options.wait)
         run = Run(dispatcher, attempts, scribe, silent, clock, bounds, clerk, audit=False)
         await run.go()
         journal.close()

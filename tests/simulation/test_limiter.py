@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmfan.simulation.limiter import Bucket, CalendarWindow, Counter, FixedWindow, InFlight, SlidingLog, admit_all
+from llmfan.simulation.limiter import (
+    Bucket,
+    CalendarWindow,
+    Counter,
+    FixedWindow,
+    InFlight,
+    SlidingCounter,
+    SlidingLog,
+    admit_all,
+)
 
 gaps = st.lists(st.floats(0, 30), min_size=1, max_size=80)
 costs = st.floats(0.1, 12)
@@ -56,6 +65,76 @@ def test_a_bucket_lets_through_its_capacity_and_the_refill_at_most(
         for at, cost in through[n:]:
             total += cost
             assert total <= capacity + (at - start) * LIMIT / WINDOW + 1e-6
+
+
+@given(st.lists(st.tuples(st.floats(0, 70), costs), max_size=80), st.floats(0, WINDOW))
+def test_a_sliding_counter_weighs_the_last_window_by_what_of_it_still_overlaps(
+    arrivals: list[tuple[float, float]], phase: float
+) -> None:
+    """It keeps two numbers for a whole log; what it lets through is neither a sliding nor a fixed window's."""
+    counter, now = SlidingCounter(LIMIT, WINDOW, phase), START
+    used: dict[int, float] = {}
+    for gap, cost in arrivals:
+        now += gap
+        whole = (now + phase + 1e-6) / WINDOW
+        index = math.floor(whole)
+        weighed = used.get(index - 1, 0.0) * (1 - (whole - index)) + used.get(index, 0.0)
+        assert counter.admit(now, cost).ok == (weighed + cost <= LIMIT + 1e-9)
+        if weighed + cost <= LIMIT + 1e-9:
+            used[index] = used.get(index, 0.0) + cost
+
+
+def test_a_sliding_counter_fills_evenly_after_a_full_window() -> None:
+    """A burst that a fixed window would let through at the boundary again is spread over the window after it."""
+    counter = SlidingCounter(10, WINDOW)
+    assert sum(counter.admit(30.0).ok for _ in range(12)) == 10
+    assert [counter.admit(at).ok for at in (59.9, 60.0, 65.9, 66.0, 66.1, 72.0, 72.1)] == [
+        False, False, False, True, False, True, False,
+    ]  # fmt: skip
+    assert counter.look(66.1, 1.0).reset == pytest.approx(53.9)
+
+
+def test_a_sliding_counter_forgets_a_window_that_is_not_the_last_one() -> None:
+    """After a pause of a whole window all of the limit is there."""
+    counter = SlidingCounter(10, WINDOW)
+    for _ in range(10):
+        counter.admit(30.0)
+    assert counter.look(120.0, 0.0).remaining == 10.0
+
+
+@given(gaps, costs, st.floats(0, WINDOW))
+def test_the_retry_after_of_a_sliding_counter_is_exact_while_its_own_window_has_room(
+    arrivals: list[float], cost: float, phase: float
+) -> None:
+    """Where its own window is full it gives the boundary, as real ones do; there all of that window still weighs."""
+    counter, now, used = SlidingCounter(LIMIT, WINDOW, phase), START, 0.0
+    window = -1
+    for gap in arrivals:
+        now += gap
+        index = math.floor((now + phase + 1e-6) / WINDOW)
+        used, window = (used if index == window else 0.0), index
+        seen = counter.admit(now, cost)
+        if seen.ok:
+            used += cost
+        elif cost > LIMIT:
+            assert math.isinf(seen.retry_after)
+        elif used + cost <= LIMIT:
+            assert not counter.look(now + seen.retry_after * 0.99 - 1e-4, cost).ok
+            assert counter.look(now + seen.retry_after + 1e-5, cost).ok
+            return
+        else:
+            assert seen.retry_after == pytest.approx((index + 1) * WINDOW - phase - now, abs=1e-4)
+
+
+def test_a_sliding_counter_takes_back_only_what_its_own_window_holds() -> None:
+    """A slow answer that settles in the next window must not lift a request of that one."""
+    counter = SlidingCounter(10, WINDOW)
+    entry = counter.take(30.0, 8.0)
+    counter.give_back(31.0, entry, 3.0)
+    assert counter.look(31.0, 0.0).remaining == 5.0
+    counter.take(90.0, 4.0)
+    counter.give_back(90.0, entry, 5.0)
+    assert counter.look(90.0, 0.0).remaining == pytest.approx(10 - 4 - 5 / 2)
 
 
 @given(gaps, costs, st.sampled_from([SlidingLog, FixedWindow, Bucket]))
