@@ -164,7 +164,8 @@ class Session:
             dispatcher = build_dispatcher(
                 self.fleet, crew, options, self._read, per_scope, lambda text: view_say[0](self.redact(text)),
                 (lambda id_, repeat, scope: job_mark(id_, repeat, scope) in past.done) if self.resume else None,
-                partial(past.tried, options.max_ambiguous == 0) if past.tries else None,
+                partial(past.tried, options.max_ambiguous == 0) if past.tries else None, past.finished,
+                None if options.deadline is None else clock() + options.deadline,
             )  # fmt: skip
             clerk = Bookkeeper(self.ledger, dispatcher, moments.unix, options.speed)
             if not options.simulate:  # a simulated fleet begins with fresh windows, whatever the folder holds

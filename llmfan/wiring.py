@@ -163,8 +163,12 @@ def build_dispatcher(
     say: Callable[[str], None],
     done: Callable[[str, int, str], bool] | None = None,
     tries: Callable[[str, int, str], tuple[int, int]] | None = None,
+    finished: int = 0,
+    deadline: float | None = None,
 ) -> Dispatcher:
-    """`prompts()` starts reading the prompt set anew; `done` and `tries` tell what a resumed run has already."""
+    """`prompts()` starts reading the prompt set anew; `done`, `tries` and `finished` (how many) tell what a resumed run
+    has already. `deadline` is a moment of the run's clock.
+    """
 
     def jobs(scope: str) -> Iterator[Job]:
         for repeat in range(options.repeat):
@@ -179,7 +183,7 @@ def build_dispatcher(
     neurons = {f"{p.name}/{m.name}": m.neurons for p in fleet.providers for m in p.models if m.neurons is not None}
     dispatcher = Dispatcher(
         crew.lanes,
-        Waiting({scope: Feed(jobs(scope)) for scope in where}),
+        Waiting({scope: Feed(jobs(scope)) for scope in where}, jobs_per_scope * len(where) - finished),
         Estimator(neurons),
         concurrency=options.concurrency,
         policy=Policy(options.max_attempts, options.max_ambiguous),
@@ -188,6 +192,8 @@ def build_dispatcher(
         max_tokens=lambda job, lane: crew.speakers[lane.number].max_tokens_for(job),
         say=say,
         speed=options.speed,
+        deadline=deadline,
+        hedge=options.hedge,
     )
     expect(dispatcher, jobs_per_scope, options.mode)
     return dispatcher

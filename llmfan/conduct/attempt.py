@@ -11,7 +11,8 @@ from llmfan.conduct.scribe import Scribe
 from llmfan.conduct.speaker import Speaker
 from llmfan.ports import Clock, Transport
 from llmfan.records import Answer, Failure, Reply, Report, Usage
-from llmfan.scheduling.dispatcher import Claim, Dispatcher
+from llmfan.scheduling.claim import Claim
+from llmfan.scheduling.dispatcher import Dispatcher
 from llmfan.scheduling.estimate import CHARS_PER_TOKEN
 from llmfan.scheduling.jobs import Job
 
@@ -30,10 +31,12 @@ class Attempts:
         clock: Clock,
         warmup: int = 0,
         redact: Callable[[str], str] = lambda text: text,
+        cancel: Callable[[Claim], None] = lambda claim: None,
     ):
         self._dispatcher, self._speakers, self._transport = dispatcher, speakers, transport
         self._scribe, self._clock, self._warmup = scribe, clock, warmup
         self._redact = redact
+        self.cancel = cancel  # ends the request of a claim that counts no more
         self._sent_by: dict[str, int] = {}
 
     async def carry_out(self, claim: Claim) -> None:
@@ -59,6 +62,7 @@ class Attempts:
 
     def _count(self, claim: Claim) -> None:
         claim.job.sent += 1
+        claim.attempt = claim.job.sent
         claim.job.target = claim.lane.target
         if self._warmup:
             provider = claim.lane.target.provider
@@ -69,8 +73,13 @@ class Attempts:
     def _settle_answer(
         self, claim: Claim, slot: int, reply: Reply, answer: Answer, reports: tuple[Report, ...]
     ) -> None:
+        if claim.dropped:  # it came in the same breath as its twin's
+            self._settle_failure(claim, slot, reply, _CANCELLED)
+            return
         job, dispatcher = claim.job, self._dispatcher
         usage = answer.usage or self._estimate(claim, answer)
+        if claim.twin is not None and (twin := dispatcher.drop_twin(claim, usage)) is not None:
+            self.cancel(twin)
         spent = dispatcher.settle_answer(claim, usage, reply.ended, reports)
         _keep(job, reply, answer, usage, spent)
         last = job.turn > len(job.prompt.turns)
@@ -82,7 +91,8 @@ class Attempts:
     def _settle_failure(self, claim: Claim, slot: int, reply: Reply, failure: Failure) -> None:
         # Servers quote keys back; from here on the message goes to files and screens.
         failure = replace(failure, message=self._redact(failure.message))
-        claim.job.retry += reply.ended - reply.sent
+        if not claim.dropped:
+            claim.job.retry += reply.ended - reply.sent
         ended = self._dispatcher.settle_failure(claim, failure, reply.ended)
         self._scribe.failed(claim, slot, reply, failure, ended)
 

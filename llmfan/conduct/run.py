@@ -20,7 +20,8 @@ from llmfan.errors import UserError
 from llmfan.measures.sketch import Sketch
 from llmfan.pacing.departures import Departures
 from llmfan.ports import Clock, Observer
-from llmfan.scheduling.dispatcher import Claim, Dispatcher
+from llmfan.scheduling.claim import Claim
+from llmfan.scheduling.dispatcher import Dispatcher
 from llmfan.scheduling.lanes import Group, Lane, Standing
 from llmfan.scheduling.losses import Losses
 from llmfan.scheduling.outlook import SHORT_RESET_S, comes_by_itself, reasons, waits_for_known
@@ -73,6 +74,8 @@ class Run:
         self.started = clock()
         self.losses = Losses(dispatcher.groups, self.started)
         self._flying: set[asyncio.Task[None]] = set()
+        self._carrying: dict[Claim, asyncio.Task[None]] = {}
+        attempts.cancel = self._cancel
 
     async def go(self) -> Ending:
         started = self.started = self._clock()
@@ -181,12 +184,15 @@ class Run:
         task = asyncio.current_task()
         assert task is not None
         while True:
+            self._carrying[claim] = task
             try:
                 await self.attempts.carry_out(claim)
-            except asyncio.CancelledError:  # leave_at_once; the attempt is written down
+            except asyncio.CancelledError:  # leave_at_once, or its twin has answered; the attempt is written down
                 self._flying.discard(task)
                 self.pump()
                 return
+            finally:
+                del self._carrying[claim]
             if self.dispatcher.changed:  # a refusal may have given any group of its scope a pace
                 self._start_pacers()
             claims = self._advance()
@@ -196,6 +202,11 @@ class Run:
             claim = claims[0]
             for other in claims[1:]:
                 self._start(other)
+
+    def _cancel(self, claim: Claim) -> None:
+        task = self._carrying.get(claim)
+        if task is not None:
+            task.cancel()
 
     def _look_whether_over(self, now: float) -> None:
         """Nothing is in flight and nothing could be claimed: done, stopped, out of keys, or waiting for a moment."""

@@ -8,7 +8,7 @@ from llmfan.marks import short_mark
 from llmfan.measures.accumulate import Accumulator
 from llmfan.outputs.journal import InFlightNote, RunJournal
 from llmfan.records import Answer, AttemptLine, ErrorInfo, Failure, Reply, ResultLine, ResultUsage, Usage
-from llmfan.scheduling.dispatcher import Claim
+from llmfan.scheduling.claim import Claim
 from llmfan.scheduling.jobs import Job
 from llmfan.scheduling.lanes import Lane
 
@@ -37,7 +37,7 @@ class Scribe:
         claim.stamp, claim.turn = self._stamp(sent), job.turn
         return self.journal.sent(
             InFlightNote(
-                id=job.prompt.id, repeat=job.repeat, attempt=job.sent, turn=claim.turn, provider=target.provider,
+                id=job.prompt.id, repeat=job.repeat, attempt=claim.attempt, turn=claim.turn, provider=target.provider,
                 model=target.model, key=target.key, started_at=claim.stamp, sent_s=self._since_start(sent),
             ),
             lambda: short_mark(job.prompt.id, job.repeat, job.only),
@@ -83,7 +83,7 @@ class Scribe:
     def _attempt(self, claim: Claim, reply: Reply, outcome: str, billed: str) -> AttemptLine:
         job, target = claim.job, claim.lane.target
         return AttemptLine(
-            id=job.prompt.id, attempt=job.sent, provider=target.provider, model=target.model, key=target.key,
+            id=job.prompt.id, attempt=claim.attempt, provider=target.provider, model=target.model, key=target.key,
             started_at=claim.stamp, ttft_s=None, latency_s=round(reply.ended - reply.sent, 6),
             http_status=reply.status or None, outcome=outcome, billed=billed, retry_after_s=None, input_tokens=None,
             output_tokens=None, usage_source=None, ttfo_s=None, sent_s=self._since_start(reply.sent),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from llmfan.forecasting.priors import Answers
 from llmfan.limits.axes import Cost
@@ -19,11 +19,15 @@ def least_duration(
     lanes: Sequence[Lane],
     answers: Sequence[Answers],
     estimator: Estimator,
+    kinds: Mapping[str, str],
     chars: float,
     jobs: int,
     concurrency: int,
 ) -> float | None:
-    """Seconds; None if the limits never permit the batch. `chars`: of a prompt, on average."""
+    """Seconds; None if the limits never permit the batch.
+
+    `kinds`: how each provider counts; `chars`: of a prompt, on average.
+    """
     flows = []
     for lane, each in zip(lanes, answers, strict=True):
         tokens_in, tokens_out = each.input_tokens(round(chars)), each.output_tokens
@@ -32,10 +36,18 @@ def least_duration(
         cost = lane.cost(tokens_in, tokens_out, neurons)
         counted = [(m, cost[m.unit]) for m in lane.meters if m.axis != "concurrency" and cost[m.unit] > 0]
         slots = tuple((m.owner, m.limit) for m in lane.meters if m.axis == "concurrency")
-        flows.append(LaneFlow(flows=tuple(_flow(m, n) for m, n in counted), service=each.service_s, in_flight=slots))
+        flows.append(
+            LaneFlow(
+                flows=tuple(_flow(m, n, kinds[lane.target.provider]) for m, n in counted),
+                service=each.service_s,
+                in_flight=slots,
+            )
+        )
     return ideal_duration(jobs, _EACH, flows, concurrency)
 
 
-def _flow(meter: Meter, amount: float) -> Flow:
-    period = math.inf if isinstance(meter, Calendar) else getattr(meter, "period", math.inf)
-    return Flow(owner=meter.owner, unit=meter.unit, limit=meter.limit / amount, period=period)
+def _flow(meter: Meter, amount: float, kind: str) -> Flow:
+    if isinstance(meter, Calendar):
+        return Flow(owner=meter.owner, unit=meter.unit, limit=meter.limit / amount, period=math.inf)
+    period = getattr(meter, "period", math.inf)
+    return Flow(owner=meter.owner, unit=meter.unit, limit=meter.limit / amount, period=period, kind=kind)

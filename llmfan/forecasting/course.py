@@ -1,7 +1,6 @@
 """One batch through the scheduler in virtual time: its own decisions, from a heap of events instead of a loop.
 
-What a run learns of from the network comes out of tables here; what it sleeps for is jumped over. Nothing is refused
-and nothing fails: the limits are taken to be as they are known.
+What a run learns of from the network comes from a made-up far end here; what it sleeps for is jumped over.
 """
 
 from __future__ import annotations
@@ -13,16 +12,19 @@ from typing import Literal
 
 from msgspec import Struct
 
+from llmfan.forecasting.far_end import REFUSED_S, FarEnd
 from llmfan.forecasting.holds import Bound, Holds
 from llmfan.forecasting.permits import Permits
 from llmfan.forecasting.priors import Answers
 from llmfan.forecasting.progress import Progress
 from llmfan.limits.axes import is_quota
-from llmfan.records import Usage
-from llmfan.scheduling.dispatcher import Claim, Dispatcher
+from llmfan.records import Failure, Usage
+from llmfan.scheduling.claim import Claim
+from llmfan.scheduling.dispatcher import Dispatcher
 from llmfan.scheduling.jobs import Job
 from llmfan.scheduling.lanes import Group, Lane, Standing
 from llmfan.scheduling.outlook import SHORT_RESET_S, comes_by_itself
+from llmfan.simulation.counters import Charge
 from llmfan.units import DAY
 
 #: A run's own timer fires so much after the moment it waits for.
@@ -32,6 +34,8 @@ HORIZON_S = 100 * 365 * DAY
 #: Of several parts of a batch, those that end after this share of the time are what it waits for.
 LATE_SHARE = 0.95
 _UNCOUNTED = Usage(0, 0)
+#: What comes back: an answer (what it was charged, tokens in, tokens out), or a refusal.
+_Outcome = tuple[Charge, int, int] | Failure
 
 
 class Ran(Struct, kw_only=True):
@@ -43,6 +47,7 @@ class Ran(Struct, kw_only=True):
     ending: Literal["done", "cost", "never"]
     duration: float
     answered: list[int]
+    refused: int
     unservable: int
     why: str
     cost: float | None
@@ -64,17 +69,19 @@ class Course:
         self,
         dispatcher: Dispatcher,
         answers: Sequence[Answers],
+        far: FarEnd,
         max_tokens: Callable[[Job, Lane], int],
         holds: Holds,
     ):
-        self._dispatcher, self._answers, self._max_tokens, self._holds = dispatcher, answers, max_tokens, holds
-        self._events: list[tuple[float, int, Claim | Permits, int]] = []
+        self._dispatcher, self._answers, self._far, self._holds = dispatcher, answers, far, holds
+        self._max_tokens = max_tokens
+        self._events: list[tuple[float, int, Claim | Permits, _Outcome | None]] = []
         self._permits: dict[Group, Permits] = {}
         self._number = 0
         self._now = self._last = 0.0
         self._answered = [0] * len(dispatcher.lanes)
         self._ended = [0.0] * len(dispatcher.lanes)
-        self._unservable = 0
+        self._unservable = self._refused = 0
         self._why = ""
         self._cost: float | None = None
         self._stops: float | None = None
@@ -88,9 +95,9 @@ class Course:
             ending = self._step()
         self._progress.note(self._last, self._answered, False)
         return Ran(
-            ending=ending, duration=self._last, answered=self._answered, unservable=self._unservable, why=self._why,
-            cost=self._cost, stops=self._stops, before=self._before, progress=self._progress,
-            binding=self._holds.binding(self._answered, self._now, self._late()),
+            ending=ending, duration=self._last, answered=self._answered, refused=self._refused,
+            unservable=self._unservable, why=self._why, cost=self._cost, stops=self._stops, before=self._before,
+            progress=self._progress, binding=self._holds.binding(self._answered, self._now, self._late()),
         )  # fmt: skip
 
     def _step(self) -> Literal["done", "cost", "never"] | None:
@@ -99,8 +106,10 @@ class Course:
         claims = dispatcher.match(now)
         for claim in claims:
             self._send(claim, now)
+        dispatcher.unbooked.clear()  # nothing of this is to stand in a ledger
         if dispatcher.ended:
-            self._give_up()
+            self._give_up(dispatcher.ended)
+            dispatcher.ended.clear()
         if not dispatcher.in_flight and not claims and (over := self._over(now)) is not None:
             return over
         events, wake = self._events, dispatcher.next_wake() + TIMER_S
@@ -118,33 +127,53 @@ class Course:
         return None
 
     def _send(self, claim: Claim, now: float) -> None:
-        lane = claim.lane
-        service, tokens = self._answers[lane.number].draw(self._max_tokens(claim.job, lane))
+        lane, answers = claim.lane, self._answers[claim.lane.number]
+        tokens_in, most = answers.input_tokens(claim.job.size()), self._max_tokens(claim.job, lane)
+        verdict = self._far.ask(now, lane, tokens_in, most)
+        outcome: _Outcome
+        if isinstance(verdict, Failure):
+            service, outcome = REFUSED_S, verdict
+        else:
+            service, tokens_out = answers.draw(most)
+            outcome = (verdict, tokens_in, tokens_out)
         self._number += 1
-        heapq.heappush(self._events, (now + service, self._number, claim, tokens))
+        heapq.heappush(self._events, (now + service, self._number, claim, outcome))
         permits = self._permits.get(lane.group)
         if permits is not None:
             self._ask(permits, now)
 
-    def _happen(self, at: float, number: int, what: Claim | Permits, tokens: int) -> None:
+    def _happen(self, at: float, number: int, what: Claim | Permits, outcome: _Outcome | None) -> None:
         if isinstance(what, Permits):
             self._dispatcher.grant(what.group)
-        else:
-            self._answer(what, tokens, at)
+        elif what.dropped:
+            return  # its twin has answered; it was given back then
+        elif isinstance(outcome, tuple):
+            self._answer(what, outcome, at)
+        elif outcome is not None:
+            self._refuse(what, outcome, at)
 
-    def _answer(self, claim: Claim, tokens: int, now: float) -> None:
+    def _refuse(self, claim: Claim, failure: Failure, now: float) -> None:
+        self._refused += 1
+        self._holds.refused(claim.lane, failure.axis)
+        if self._dispatcher.settle_failure(claim, failure, now):
+            self._give_up([(claim.job, failure)])
+        self._start_pacers()
+
+    def _answer(self, claim: Claim, outcome: tuple[Charge, int, int], now: float) -> None:
         dispatcher, lane, job = self._dispatcher, claim.lane, claim.job
-        usage = _UNCOUNTED
-        if lane.counts_tokens:
-            usage = Usage(self._answers[lane.number].input_tokens(job.size()), tokens)
+        charge, tokens_in, tokens_out = outcome
+        self._far.ends(now, lane, charge, tokens_out)
+        usage = Usage(tokens_in, tokens_out) if lane.counts_tokens else _UNCOUNTED
         spent = dispatcher.settle_answer(claim, usage, now)
         if spent is not None:
             self._cost = (self._cost or 0.0) + spent
+        if claim.twin is not None and (twin := dispatcher.drop_twin(claim, usage)) is not None:
+            dispatcher.release(twin, now)
         if dispatcher.changed:
             self._start_pacers()
         self._last = now
         if job.prompt.turns:
-            job.answers.append(" " * (4 * tokens))
+            job.answers.append(" " * (4 * tokens_out))
             if job.turn <= len(job.prompt.turns):
                 job.pinned = lane.target.name
                 dispatcher.go_on(job)
@@ -164,7 +193,7 @@ class Course:
             del self._permits[permits.group]
             return
         self._number += 1
-        heapq.heappush(self._events, (at, self._number, permits, 0))
+        heapq.heappush(self._events, (at, self._number, permits, None))
 
     def _late(self) -> set[int]:
         """The lanes that a batch may wait for: where prompts go to each provider, model or key, those of the last."""
@@ -175,11 +204,9 @@ class Course:
                 late |= own
         return late
 
-    def _give_up(self) -> None:
-        ended = self._dispatcher.ended
+    def _give_up(self, ended: Sequence[tuple[Job, Failure]]) -> None:
         self._unservable += len(ended)
         self._why = self._why or ended[0][1].message
-        ended.clear()
 
     # -------------------------------------------------------------- the end
 

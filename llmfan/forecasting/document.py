@@ -45,6 +45,7 @@ def plan_document(
         "finishes_at": None if finished is None else _moment(start, finished),
         "ending": ran.ending,
         "stops": _stops(ran, start),
+        "refused": ran.refused,
         "unservable": {"jobs": ran.unservable, "why": ran.why},
         "requests_per_minute": _round(ran.progress.sustained()),
         "ideal_duration_s": _round(forecast.ideal),
@@ -130,7 +131,7 @@ def _priors(forecast: Forecast) -> list[dict[str, Any]]:
 
 
 def _assumptions(forecast: Forecast, there: Container[str]) -> list[str]:
-    said = ["nothing fails, nothing is refused, and nobody else uses these keys"]
+    said = ["limits are as they are known, nothing fails, and nobody else uses these keys"]
     missing = sum(key not in there for key in forecast.quota_left)
     if missing:
         said.append(

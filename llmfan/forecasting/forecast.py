@@ -11,10 +11,11 @@ from random import Random
 from typing import Literal
 
 from msgspec import Struct
-from msgspec.structs import replace
 
+from llmfan.conduct.bookkeeper import Bookkeeper
 from llmfan.forecasting.bound import least_duration
 from llmfan.forecasting.course import Course, Ran, quota_left
+from llmfan.forecasting.far_end import FarEnd
 from llmfan.forecasting.holds import Holds
 from llmfan.forecasting.outlines import Outlines
 from llmfan.forecasting.priors import Answers
@@ -25,7 +26,7 @@ from llmfan.records import KnownTarget, Prompt
 from llmfan.scheduling.estimate import Estimator
 from llmfan.scheduling.lanes import Lane
 from llmfan.settings import Fleet
-from llmfan.wiring import Crew, Moments, build_dispatcher, scopes
+from llmfan.wiring import Crew, Moments, build_dispatcher, expect, scopes
 
 How = Literal["played", "bound"]
 #: Jobs that may be played over again for the interval, and again for what one more key of each provider would gain.
@@ -71,12 +72,13 @@ class Forecaster:
     """Plays one batch over a fleet, and over fleets like it. `wall`: the moment at which it would begin."""
 
     def __init__(self, fleet: Fleet, outlines: Outlines, options: RunOptions, ledger: Ledger, wall: dt.datetime):
-        # Nothing is refused here, so a limit that is learned upwards would rise without end.
-        self._fleet = replace(fleet, providers=[replace(p, learn="off") for p in fleet.providers])
-        self._outlines, self._options, self._wall = outlines, options, wall
+        self._fleet, self._outlines, self._options, self._wall = fleet, outlines, options, wall
         neurons = {f"{p.name}/{m.name}": m.neurons for p in fleet.providers for m in p.models if m.neurons is not None}
         self._estimator = Estimator(neurons)
-        self._known: dict[str, KnownTarget] = {target.name: target for target in ledger.known().targets}
+        self._kinds = {p.name: p.preset.limiter.kind for p in fleet.providers}
+        self._ledger, known = ledger, ledger.known()
+        self._known: dict[str, KnownTarget] = {target.name: target for target in known.targets}
+        self._limits = known.limits
 
     def forecast(self) -> Forecast:
         crew, answers, jobs, ran = self._play(self._fleet, f"{self._options.seed}")
@@ -95,11 +97,13 @@ class Forecaster:
         options, crew = self._options, self._crew(fleet)
         count = min(len(self._outlines), options.limit or len(self._outlines)) * options.repeat
         dispatcher = build_dispatcher(fleet, crew, options, self._prompts, count, lambda text: None)
+        Bookkeeper(self._ledger, dispatcher, lambda moment: self._wall.timestamp() + moment).recall(0.0)
+        expect(dispatcher, count, options.mode)
         answers, speakers = self._answers(crew.lanes, seed, doubt), crew.speakers
         jobs = count * len(scopes(crew.lanes, options.mode))
         course = Course(
-            dispatcher, answers, lambda job, lane: speakers[lane.number].max_tokens_for(job),
-            Holds(dispatcher, Random(f"{seed} looks")),
+            dispatcher, answers, FarEnd(fleet, self._limits, self._wall),
+            lambda job, lane: speakers[lane.number].max_tokens_for(job), Holds(dispatcher, Random(f"{seed} looks")),
         )  # fmt: skip
         return crew, answers, jobs, course.run()
 
@@ -116,7 +120,7 @@ class Forecaster:
 
     def _ideal(self, lanes: Sequence[Lane], answers: Sequence[Answers], jobs: int) -> float | None:
         chars, concurrency = self._outlines.mean_size, self._options.concurrency
-        return least_duration(lanes, answers, self._estimator, chars, jobs, concurrency)
+        return least_duration(lanes, answers, self._estimator, self._kinds, chars, jobs, concurrency)
 
     # -------------------------------------------------------------- how sure it is, what would change it
 

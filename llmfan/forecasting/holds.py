@@ -20,6 +20,8 @@ LOOKS, FIRST_STEP_S = 128, 0.02
 UNDECLARED = "undeclared"
 #: What all keys together wait for: requests in flight, or money.
 ALL_KEYS = None
+#: What a lane waits for that could send, but for the run's own cap on requests in flight.
+CROWD = "crowd"
 
 
 class Bound(Struct, frozen=True):
@@ -36,9 +38,14 @@ class Holds:
     def __init__(self, dispatcher: Dispatcher, rng: Random):
         self._dispatcher, self._rng = dispatcher, rng
         self._waits: dict[tuple[int, str], float] = {}
-        self._crowded = self._poor = 0.0
+        self._poor = 0.0
         self._step, self._looks = FIRST_STEP_S, 0
+        self._refused: dict[int, str] = {}
         self.due = 0.0
+
+    def refused(self, lane: Lane, axis: str) -> None:
+        """Until it may send again, the lane waits for the limit that refused it."""
+        self._refused[lane.number] = axis
 
     def look(self, until: float) -> None:
         """Books the time from `due` on, through which (to `until` at least) all stands as it does now."""
@@ -47,22 +54,23 @@ class Holds:
         self._looks += 1
         if self._looks % LOOKS == 0:
             self._step *= 2
-        if self._dispatcher.in_flight >= self._dispatcher.concurrency:
-            self._crowded += span
-        elif self._dispatcher.purse.refused:
+        if self._dispatcher.purse.refused:
             self._poor += span
-        else:
-            for lane in self._dispatcher.lanes:
-                limit = self._limit(lane)
-                if limit:
-                    self._waits[lane.number, limit] = self._waits.get((lane.number, limit), 0.0) + span
+        crowded = self._dispatcher.in_flight >= self._dispatcher.concurrency
+        for lane in self._dispatcher.lanes:
+            limit = self._limit(lane) or (CROWD if crowded and lane.standing is Standing.READY else "")
+            if limit:
+                self._waits[lane.number, limit] = self._waits.get((lane.number, limit), 0.0) + span
 
     def _limit(self, lane: Lane) -> str:
         """What a lane waits for, if that is a limit."""
         pace = lane.group.pace
         if lane.standing is Standing.TIMED:
-            found = UNDECLARED if lane.held_by is pace and pace.declared is None else lane.waits_for
-            return found if found in AXES or found == UNDECLARED else ""
+            if lane.held_by is pace and pace.declared is None:
+                return UNDECLARED
+            if lane.waits_for in AXES:
+                return lane.waits_for
+            return self._refused.get(lane.number, "") if lane.waits_for == lane.rest_why else ""
         if lane.standing is not Standing.PARKED:
             return ""
         cap = lane.provider.cap
@@ -81,20 +89,23 @@ class Holds:
 
         Twice a pace that bound a lane all the time would have let its jobs through once more; twice a quota at most as
         many again, and no more than the lane could have served in the time it sat without. Where a quota was spent, a
-        faster pace would only have spent it sooner; and only lanes that the batch was `late` for matter.
+        faster pace would only have spent it sooner; where a lane waited for limits of its own as well, more requests in
+        flight would only have made it wait for those; and only lanes that the batch was `late` for matter.
         """
         gains: defaultdict[tuple[str | None, str], float] = defaultdict(float)
-        spent: defaultdict[int, float] = defaultdict(float)
+        spent, own = defaultdict[int, float](float), defaultdict[int, float](float)
         for (number, limit), span in self._waits.items():
             spent[number] += span if _quota(limit) else 0.0
+            own[number] += span if limit != CROWD else 0.0
         for (number, limit), span in self._waits.items():
+            jobs, active = answered[number], max(1e-9, duration - spent[number])
             if number not in late or (spent[number] and not _quota(limit)):
                 continue
-            jobs, active = answered[number], max(1e-9, duration - spent[number])
-            gains[self._dispatcher.lanes[number].target.key, limit] += min(jobs, jobs / active * span)
-        total = sum(answered)
-        gains[ALL_KEYS, "concurrency"] = total * self._crowded / max(1e-9, duration)
-        gains[ALL_KEYS, "max_cost"] = total * self._poor / max(1e-9, duration)
+            if limit == CROWD:
+                gains[ALL_KEYS, "concurrency"] += jobs / active * max(0.0, span - own[number])
+            else:
+                gains[self._dispatcher.lanes[number].target.key, limit] += min(jobs, jobs / active * span)
+        gains[ALL_KEYS, "max_cost"] = sum(answered) * self._poor / max(1e-9, duration)
         order = sorted(gains.items(), key=lambda item: -item[1])
         return [Bound(key, limit, gain) for (key, limit), gain in order if gain > 0]
 

@@ -91,7 +91,7 @@ class Gauge:
         self._lo, self._hi = 0.0, math.inf
         self._best = 0.0  # the highest limit that a full clean window has confirmed
         self._since, self._sends, self._refusals = 0.0, 0, 0
-        self._patience = 8.0
+        self._patience = 2.0 if open_ else 6.0 if learn == "up" else 12.0
         self._struck_at = self._stepped = -math.inf
         self._look: Sent | None = None  # the look that passed
         self._mark: float | None = None  # a refusal since which the spacing has been the same
@@ -114,7 +114,7 @@ class Gauge:
             self._probe_passed(self._probe, now)
         if self.hold > now:
             return self.hold
-        if self._sure or math.isinf(self.limit):
+        if self._sure or self._asking == "quick" or math.isinf(self.limit):
             return now
         free = self._free(now)
         return free if free <= now or self._asking else min(free, max(now, self._look_at(now, free)))
@@ -380,7 +380,7 @@ class Gauge:
 
     def _pace(self, now: float, at: float, sure: bool) -> None:
         self._paced, self._sure, self.kind = True, sure, "paced"
-        if self._count(at) <= STRICT:
+        if self._fresh <= at - self.period and self._count(at) <= STRICT:
             self._spread = min(0.28 * self._second, 0.35 * self.period / self.limit)
         self._set(now, self.limit)
         self._mark = at
@@ -416,9 +416,10 @@ class Gauge:
         begin = max(self._fresh, self._first - self.period)
         expired = self._log.taken(begin - self.margin, probe.at - self.period + self.margin)
         if probe.at - self._first > 0.15 * self.period + 4 * self.period / self.limit:
+            if self._look is None:
+                self._window_is(now, n)
             if expired == 0:
-                self._fresh = self._first
-            self._window_is(now, n)
+                self._look, self._fresh = None, self._first
             return
         if not self._best and not self._learned and expired == 0 and 0.35 * self.limit < n < 0.9 * self.limit:
             oldest = self._log.oldest(begin)
@@ -455,6 +456,10 @@ class Gauge:
         if self._look is not None:  # the window had begun, but some of it was used
             self._look, self._asking, self._fresh, wait = None, "", -math.inf, 0.0
             self._log.revive(now - self.period - self.margin)
+        elif kind == "quick" and told is not None and told - now < 0.1 * self.period and self._misses < 3:
+            wait = 2 * gap * self._misses  # it says soon, and was asked too soon
+            self.hold = max(told, now + wait)
+            return
         elif kind == "quick":
             oldest = self._log.oldest(max(self._fresh, self._first - self.period))
             wait = max(gap, (now if oldest is None else oldest) + self.period + self.margin - now)
@@ -480,8 +485,8 @@ class Gauge:
             self._hi = self._lo * 1.05 if self.limit < 1.2 * self._lo else self.limit
             self._set(now, self._lo)
             return
-        if self._mark is None:
-            self._mark = at
+        if self._mark is None or (not self._refills and self._count(at) >= 0.95 * max(self._best, self.limit)):
+            self._mark = at  # else our own count explains it: what was sent before it was paced
             return
         since = max(self._mark, at - 2 * self.period)
         span, taken = at - since, self._log.taken(since, at)
@@ -499,6 +504,8 @@ class Gauge:
         gap = self.period / self.limit
         self._set(now, self.limit * max(0.5, share))
         self._mark = at
+        if self._open or self.learn == "up":
+            self._best = min(self._best, self.limit)
         self._may_return()
         self._lo, self._hi = 0.0, self.limit * (1.06 if span > 15 * gap else 1.2)
 
@@ -533,7 +540,8 @@ class Gauge:
         if self._log.taken(now - self.period, now) < 0.8 * self.limit:
             return
         self._lo, self._strikes = max(self._lo, self.limit), 0
-        self._best = max(self._best, self.limit)
+        if not self._paced or not self._learned:
+            self._best = max(self._best, self.limit)
         self.margin = max(self._margin0, self.margin * 0.8)
         if math.isinf(self._hi):
             up = 2.0 if self._open and self.reported is None else 1.5 if self.learn == "up" else RISE

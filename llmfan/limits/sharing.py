@@ -209,8 +209,10 @@ class Sharing:
         return low <= lesson.limit + slack and high >= lesson.limit - slack
 
     def _is_far(self, group: Group, at: float, limit: float) -> bool:
-        """Whether a joined group was refused at far too low a count, and nobody else refused lately explains it."""
-        if len(group) < 2 or self._count(group, at) >= FAR * limit:
+        """Whether a group no header has proven was refused at far too low a count, and nobody else that was refused
+        lately explains it.
+        """
+        if group not in self._doubts or self._count(group, at) >= FAR * limit:
             return False
         late = {o for o, lessons in self._lessons.items() if lessons and lessons[-1].at > at - self.period}
         return late <= group or not self._full(group | late, Lesson(at, limit))

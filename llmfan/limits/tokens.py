@@ -210,6 +210,7 @@ class TokenWindow:
             declared=self.declared,
             reported=self.reported,
             measured=self.limit if learned else None,
+            kind=self.kind,
             guard_s=self.margin / self._second,
             confidence=1.0 - 0.5 ** (1 + self._clean) if learned else 0.0,
             at=at,
@@ -224,6 +225,7 @@ class TokenWindow:
             self._most = max(self._most, known.measured) if self.learn == "up" else self._most
             self.limit = min(self._most, known.measured)
             self._patience = PATIENCE_MOST / 4  # it was found; it is doubted in time, not at once
+        self.kind = "paced" if known.kind == "paced" else self.kind
         if known.guard_s is not None:
             self.margin = min(GUARD_SHARE * self.period, max(self._margin0, known.guard_s * self._second))
 
@@ -288,8 +290,7 @@ class TokenWindow:
         self._since, self._bound, self._strikes, self._learned = now, False, 0, False
 
     def _look_for_strangers(self, entry: Reserved, used: float, until: float) -> None:
-        ours = max(self._charged + self._pending, entry.beside + entry.amount)
-        more = used - ours
+        more = used - max(self._charged + self._pending, entry.beside + entry.amount)
         self._more.append(more if more > SLACK * self.limit + entry.amount else 0.0)
         self._ghost = min(self._more) if len(self._more) == AGREE else 0.0
         self._ghost_until = until

@@ -7,41 +7,36 @@ that are ready the higher priority goes first, then the least recently used. A p
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from random import Random
 
-from msgspec.structs import replace
-
 from llmfan.limits.axes import PLAIN, Cost, is_quota
-from llmfan.limits.window import NEVER, SETTLE, Entry, Meter
+from llmfan.limits.window import NEVER, SETTLE, Meter
 from llmfan.records import Failure, Report, Usage
 from llmfan.scheduling import lessons
 from llmfan.scheduling.board import Board
+from llmfan.scheduling.claim import Claim
 from llmfan.scheduling.estimate import Estimator, dollars
-from llmfan.scheduling.failover import Policy, charge, is_exhausted
-from llmfan.scheduling.jobs import Feed, Job, Waiting
+from llmfan.scheduling.failover import Policy, charge, eligible, is_exhausted
+from llmfan.scheduling.finish import Finish
+from llmfan.scheduling.jobs import Job, Waiting
 from llmfan.scheduling.lanes import Group, Lane, ProviderState, Standing
 from llmfan.scheduling.purse import Purse
-from llmfan.scheduling.rests import Rests, short
+from llmfan.scheduling.rests import Rests
+from llmfan.scheduling.stranded import Stranded
 
-#: Jobs of a dead key that are ended in one step.
-SLICE = 500
 #: Seconds without a send after this machine ran out of sockets.
 PAUSE_S = 0.25
+#: Between two looks for stragglers, at least.
+LOOK_S = 0.1
 
 
-class Claim:
-    """A job and the lane it goes to, with what it holds of every limit. It is settled exactly once."""
-
-    __slots__ = ("cost", "entries", "job", "lane", "learners", "meters", "sent", "stamp", "turn", "worst")
-
-    def __init__(self, job: Job, lane: Lane, cost: Cost, worst: float, entries: list[Entry], sent: float):
-        self.job, self.lane, self.cost, self.entries, self.sent = job, lane, cost, entries, sent
-        self.meters, self.learners = lane.meters, lane.learners  # those it passed, whatever becomes of the lane's
-        self.worst = worst  # USD it may cost, for --max-cost
-        self.stamp = ""  # UTC, once it has left
-        self.turn = 0
+CUT_OFF = Failure(
+    kind="cancelled",
+    scope="request",
+    message="was in flight when the run was cut off and may have been billed; not sent again (--max-ambiguous)",
+)
 
 
 class Dispatcher:
@@ -60,6 +55,8 @@ class Dispatcher:
         max_tokens: Callable[[Job, Lane], int],
         say: Callable[[str], None] = lambda text: None,
         speed: float = 1.0,
+        deadline: float | None = None,
+        hedge: bool = False,
     ):
         self.lanes, self.waiting, self.estimator = lanes, waiting, estimator
         self.concurrency, self.policy, self.purse, self.rng = concurrency, policy, purse, rng
@@ -77,7 +74,13 @@ class Dispatcher:
         self._paused, self._paused_until = False, 0.0
         self._rests = Rests(rng, say, speed)
         self._rests.patient = "" in waiting.feeds
+        self._stranded = Stranded(lanes, waiting, self.ended, self._free_could)
         self._board = Board(lanes)
+        self.finish = Finish(
+            lanes, slots=lambda: self.concurrency - self.in_flight, jobs=waiting.left, tail="" in waiting.feeds,
+            deadline=deadline, hedge=hedge,
+        )  # fmt: skip
+        self._look_for_stragglers_at = math.inf
         self._held_by: dict[Meter, list[Lane]] = {}  # lanes that wait for a token limit
 
     # -------------------------------------------------------------- deciding
@@ -85,7 +88,8 @@ class Dispatcher:
     def match(self, now: float) -> list[Claim]:
         """All claims that can be made at `now`."""
         if self.changed and not self.stopped:
-            self._look_for_stranded(now)
+            self.changed = self._stranded.look(now)
+            self._board.wake_idle()
         self._paused = now < self._paused_until
         if self._paused:
             return []
@@ -98,11 +102,15 @@ class Dispatcher:
             claim = self._try(lane, now)
             if claim is not None:
                 claims.append(claim)
+        if self.finish.hedges is not None and not self.stopped and not claims and self.waiting.left == 0:
+            claims += self._double_stragglers(now)
         return claims
 
     def next_wake(self) -> float:
         """The moment at which a lane that waits for one may be ready; inf if none does."""
-        return self._paused_until if self._paused else self._board.next_wake()
+        if self._paused:
+            return self._paused_until
+        return min(self._board.next_wake(), self._look_for_stragglers_at)
 
     def grant(self, group: Group) -> None:
         """The pacer lets one request of a group leave."""
@@ -146,9 +154,15 @@ class Dispatcher:
                 self._board.idle(lane)
                 return None
             job, came_back = found
+            again = self.finish.better_wait(
+                lane, self.waiting.left, now, partial(_eligible_for, job) if came_back else None
+            )
+            if again is not None:
+                self._wait(lane, again, "a faster key")
+                return None
             if job.ambiguous > self.policy.max_ambiguous:
                 self.waiting.remove(job, came_back)
-                self.ended.append((job, _CUT_OFF))
+                self.ended.append((job, CUT_OFF))
                 continue
             cost = self.estimator.cost(job, lane, self._max_tokens(job, lane)) if lane.counts_tokens else PLAIN
             at, meter = self._earliest(lane, cost, now)
@@ -190,26 +204,29 @@ class Dispatcher:
         lane.last_used = self._used
         lane.spent = False
         self._board.ready(lane)
-        return Claim(job, lane, cost, worst, entries, now)
+        claim = Claim(job, lane, cost, worst, entries, now)
+        self.finish.took(claim, now)
+        return claim
 
     def _may(self, lane: Lane, job: Job, now: float) -> bool:
         """Whether this lane is a right place for this job now."""
         if job.last is None and not (job.ambiguous or job.pinned or lane.target.paid or lane.out):
             return not job.only or job.only in lane.names  # nothing bars it yet
-        if not _eligible(lane, job):
+        if not eligible(lane, job):
             return False
-        if lane.target.paid and self._free_could(job, now):  # waiting for a minute's limit is no reason to pay
+        # Waiting for a minute's limit is no reason to pay, unless the deadline would be missed by it.
+        if lane.target.paid and not self.finish.misses(self.waiting.left, now) and self._free_could(job, now):
             return False
         # What was sent once and never answered goes where answers come from, as long as there is such a place.
         return not job.ambiguous or lane.provider.proven or not self._better_place(lane, job, now)
 
     def _free_could(self, job: Job, now: float) -> bool:
         """Whether a free key can serve it in this run, one that it keeps away from for now included."""
-        return any(not o.target.paid and o.able(now) and _eligible(o, job, avoided=True) for o in self.lanes)
+        return any(not o.target.paid and o.able(now) and eligible(o, job, avoided=True) for o in self.lanes)
 
     def _better_place(self, lane: Lane, job: Job, now: float) -> bool:
         return any(
-            o is not lane and _eligible(o, job) and o.able(now) and (o.provider.proven or o.provider.in_flight)
+            o is not lane and eligible(o, job) and o.able(now) and (o.provider.proven or o.provider.in_flight)
             for o in self.lanes
             if lane.target.paid or not o.target.paid  # a paid one waits for the free ones: they must not wait for it
         )
@@ -240,6 +257,40 @@ class Dispatcher:
         )
         self._return(job)
 
+    def _double_stragglers(self, now: float) -> list[Claim]:
+        """`--hedge`: nobody waits, so a lane with room may answer sooner what another is late with."""
+        chosen, self._look_for_stragglers_at = self.finish.stragglers(now, self._may_double)
+        copies = []
+        for claim, lane in chosen:
+            cost = (
+                self.estimator.cost(claim.job, lane, self._max_tokens(claim.job, lane)) if lane.counts_tokens else PLAIN
+            )
+            worst = self._worst(claim.job, lane)
+            ready = (lane.group.permit or not lane.group.paced) and self._earliest(lane, cost, now)[0] <= now
+            if ready and self.purse.covers(worst) and self.in_flight < self.concurrency:
+                copy = self._claim(claim.job, lane, cost, worst, now)
+                copy.twin, claim.twin = claim, copy
+                assert self.finish.hedges is not None
+                self.finish.hedges.sent(claim, copy)
+                copies.append(copy)
+        self._look_for_stragglers_at = max(self._look_for_stragglers_at, now + LOOK_S)
+        return copies
+
+    @staticmethod
+    def _may_double(claim: Claim, lane: Lane) -> bool:
+        return not claim.job.prompt.turns and eligible(lane, claim.job)
+
+    def drop_twin(self, claim: Claim, usage: Usage) -> Claim | None:
+        """`claim` has answered: the other of its pair, if it is still in flight, counts no more. Give it back next."""
+        twin = claim.twin
+        if twin is not None:
+            self._part(claim)
+            twin.dropped = True
+            if self.finish.hedges is not None:
+                spent = dollars(twin.lane.price, usage.input_tokens, usage.output_tokens)
+                self.finish.hedges.lost(usage.input_tokens, usage.output_tokens, spent, twin.sent < claim.sent)
+        return twin
+
     # -------------------------------------------------------------- settling
 
     def settle_answer(self, claim: Claim, usage: Usage, now: float, reports: Iterable[Report] = ()) -> float | None:
@@ -263,6 +314,7 @@ class Dispatcher:
             provider.proven = provider.answered = True
             self._changed()  # what was sent once already may come here now
         provider.slowest = max(provider.slowest, now - claim.sent)
+        self.finish.answered(claim, now - claim.sent, usage.output_tokens)
         lane.group.probing = False
         for cooldown in lane.cooldowns:
             cooldown.answered(claim.sent)
@@ -287,7 +339,12 @@ class Dispatcher:
         if failure.free and failure.scope == "request":
             self._fewer(failure, now)
         self._changed()  # who waits for a better place has to look again
-        if charge(job, failure, lane, self.policy):
+        self.finish.failed()
+        ended = charge(job, failure, lane, self.policy)
+        if claim.dropped or claim.twin is not None:  # the other of the pair goes on alone, or has answered
+            self._part(claim)
+            return False
+        if ended:
             return True
         self._return(job)
         return False
@@ -307,21 +364,23 @@ class Dispatcher:
         self._return(job)
 
     def give_up(self) -> bool:
-        """Nobody ever answered: jobs that were tried and failed end so; what was never sent waits for --resume."""
-        for place, jobs in list(self.waiting.back.items()):
-            tried = [job for job in jobs if job.failures]
-            self.ended += [(job, job.last or _NOBODY) for job in tried]
-            if len(tried) == len(jobs):
-                del self.waiting.back[place]
-            else:
-                self.waiting.back[place] = deque(job for job in jobs if not job.failures)
-        return bool(self.ended)
+        """Nobody ever answered: what was tried and failed ends so."""
+        return self._stranded.give_up()
 
     def release(self, claim: Claim, now: float) -> None:
         """Gives a claim back as if it had not been made (the run was stopped): its job waits again, for --resume."""
         self._free(claim, claim.cost, now, 0.0)
         lessons.lost(claim.meters, claim.learners, claim.entries, now)
-        self._return(claim.job)
+        if claim.dropped or claim.twin is not None:
+            self._part(claim)
+        else:
+            self._return(claim.job)
+
+    @staticmethod
+    def _part(claim: Claim) -> None:
+        if claim.twin is not None:
+            claim.twin.twin = None
+            claim.twin = None
 
     def _free(self, claim: Claim, cost: Cost, now: float, spent: float) -> None:
         lane, provider = claim.lane, claim.lane.provider
@@ -329,6 +388,7 @@ class Dispatcher:
             meter.settle(entry, cost[meter.unit])
         if cost is not claim.cost:  # what it took after all, as against what was reserved
             self.unbooked += [(m, cost[m.unit] - claim.cost[m.unit]) for m in lane.booked if m.unit != 0]
+        self.finish.ended(claim)
         lane.in_flight -= 1
         lane.group.in_flight -= 1
         provider.in_flight -= 1
@@ -351,52 +411,6 @@ class Dispatcher:
     def _changed(self) -> None:
         self.changed = True
 
-    def _look_for_stranded(self, now: float) -> None:
-        """Jobs that nobody can serve as they stand go back to a provider they avoid, begin again, or end."""
-        self.changed = False
-        for place in list(self.waiting.back):
-            first = self.waiting.back[place][0]
-            fit = [lane for lane in self.lanes if _eligible(lane, first)]
-            able = [lane for lane in fit if lane.able(now)]
-            if able and not (first.avoid and all(x.target.paid for x in able) and self._free_could(first, now)):
-                continue
-            if fit and not first.avoid and not first.refusers and not self._lost_its_model(first, fit, now):
-                continue
-            if not first.refusers and all(lane.out for lane in self.lanes):
-                continue  # the run ends for want of a key; the job stays for --resume
-            for job in self.waiting.back.pop(place):
-                self._relax(job)
-        alive = any(not lane.out for lane in self.lanes)
-        for name, feed in self.waiting.feeds.items():
-            lanes = [lane for lane in self.lanes if name in lane.names]
-            if name and alive and all(lane.out for lane in lanes):
-                self._end_feed(feed, (lanes[0].fault if lanes else None) or _NOBODY)
-        self._board.wake_idle()
-
-    def _lost_its_model(self, job: Job, fit: list[Lane], now: float) -> bool:
-        """A conversation whose model has no quota left, while another could begin it again."""
-        if not job.pinned or not all(lane.exhausted(now) for lane in fit):
-            return False
-        return any(lane.able(now) and (not job.only or job.only in lane.names) for lane in self.lanes)
-
-    def _relax(self, job: Job) -> None:
-        """Three cases: others were tried first and are gone; a conversation lost its model; or it is over."""
-        if job.refusers or not (job.avoid or job.pinned):
-            self.ended.append((job, job.last or _NOBODY))
-        else:
-            if not job.avoid:
-                job.restart()
-            job.avoid = frozenset()
-            self._return(job)
-
-    def _end_feed(self, feed: Feed, why: Failure) -> None:
-        unsent = replace(why, message=f"not sent: {short(why)}")
-        for _ in range(SLICE):  # a million prompts for a dead key are not held at once
-            if feed.peek() is None:
-                return
-            self.ended.append((feed.take(), unsent))
-        self._changed()
-
     def _wait(self, lane: Lane, until: float, why: str, quota: bool = False, meter: Meter | None = None) -> None:
         lane.held_by = meter
         if meter is not None and meter.unit != 0:
@@ -407,21 +421,5 @@ class Dispatcher:
         self._board.wait(lane, until, why)
 
 
-_CUT_OFF = Failure(
-    kind="cancelled",
-    scope="request",
-    message="was in flight when the run was cut off and may have been billed; not sent again (--max-ambiguous)",
-)
-_NOBODY = Failure(kind="bad_request", scope="request", message="no key of the fleet can serve it")
-
-
-def _eligible(lane: Lane, job: Job, avoided: bool = False) -> bool:
-    """Whether the lane is in the run, and the job is neither tied elsewhere nor barred from it.
-
-    With `avoided`, what the job only keeps away from while there is another counts as well.
-    """
-    if lane.out or (job.only and job.only not in lane.names) or (job.pinned and job.pinned not in lane.names):
-        return False
-    if avoided:
-        return not any(n in job.banned for n in lane.names)
-    return not (job.banned or job.avoid) or not any(n in job.banned or n in job.avoid for n in lane.names)
+def _eligible_for(job: Job, lane: Lane) -> bool:
+    return eligible(lane, job)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 from llmfan.limits.axes import Cost
+from llmfan.records import KnownTarget
 from llmfan.scheduling.jobs import Job
 from llmfan.scheduling.lanes import Lane
 from llmfan.settings import Price
@@ -11,6 +15,24 @@ CHARS_PER_TOKEN = 4.0
 PRIOR_OUTPUT = 256.0
 MEMORY = 0.1
 OVERHEAD_TOKENS = 8.0
+#: What in-flight answers may take together is reserved to so many deviations of their sum.
+DEVIATIONS = 2.5
+#: Before anything is known: the spread of answer lengths, as a share of the mean.
+PRIOR_SPREAD = 0.6
+
+
+class _Seen:
+    """Answer lengths of one model: a moving mean and spread, in tokens."""
+
+    __slots__ = ("mean", "square")
+
+    def __init__(self, mean: float):
+        self.mean, self.square = mean, (PRIOR_SPREAD * mean) ** 2
+
+    def add(self, tokens: float) -> None:
+        off = tokens - self.mean
+        self.mean += MEMORY * off
+        self.square += MEMORY * (off * off - self.square)
 
 
 class Estimator:
@@ -19,19 +41,37 @@ class Estimator:
     def __init__(self, neurons: dict[str, Price]):
         self._neurons = neurons
         self._ratio: dict[str, float] = {}
-        self._output: dict[str, float] = {}
+        self._output: dict[str, _Seen] = {}
+
+    def recall(self, known: Iterable[KnownTarget]) -> None:
+        """What answers of earlier runs were like."""
+        for target in known:
+            if target.tokens_per_char > 0:
+                self._ratio[target.name] = target.tokens_per_char
+            if target.output_tokens > 0:
+                self._output[target.name] = _Seen(target.output_tokens)
 
     def cost(self, job: Job, lane: Lane, max_tokens: int) -> Cost:
-        """What to reserve: prompt and max_tokens where the provider charges so, else prompt and expected answer."""
+        """What to reserve: prompt and max_tokens where the provider charges so, else prompt and expected answer.
+
+        The more are in flight, the nearer their sum is to its mean: each reserves its share of what the sum may be.
+        """
         name = lane.target.name
         tokens_in = self.input_tokens(name, job.size())
         tokens_out = float(max_tokens)
         if not lane.precharge:
-            tokens_out = min(tokens_out, 1.25 * self._output.get(name, min(PRIOR_OUTPUT, tokens_out)))
+            seen = self._output.get(name)
+            if seen is None:
+                tokens_out = min(tokens_out, PRIOR_OUTPUT)
+            else:
+                tokens_out = min(tokens_out, seen.mean + DEVIATIONS * math.sqrt(seen.square / (1 + lane.in_flight)))
         return lane.cost(tokens_in, tokens_out, self.neurons(name, tokens_in, tokens_out))
 
     def input_tokens(self, name: str, chars: int) -> float:
-        return OVERHEAD_TOKENS + chars * self._ratio.get(name, 1.0 / CHARS_PER_TOKEN)
+        return OVERHEAD_TOKENS + chars * self.tokens_per_char(name)
+
+    def tokens_per_char(self, name: str) -> float:
+        return self._ratio.get(name, 1.0 / CHARS_PER_TOKEN)
 
     def neurons(self, name: str, tokens_in: float, tokens_out: float) -> float:
         price = self._neurons.get(name)
@@ -43,8 +83,11 @@ class Estimator:
             seen = 1.05 * max(0.0, tokens_in - OVERHEAD_TOKENS) / chars
             old = self._ratio.get(name, seen)
             self._ratio[name] = old + MEMORY * (seen - old)
-        old_out = self._output.get(name, float(tokens_out))
-        self._output[name] = old_out + MEMORY * (tokens_out - old_out)
+        lengths = self._output.get(name)
+        if lengths is None:
+            self._output[name] = _Seen(float(tokens_out))
+        else:
+            lengths.add(tokens_out)
 
 
 def dollars(price: Price | None, tokens_in: int, tokens_out: int, cached: int = 0) -> float | None:

@@ -79,3 +79,15 @@ def lanes_of(failure: Failure, lane: Lane) -> tuple[str, list[Lane]]:
 
 def is_exhausted(failure: Failure) -> bool:
     return failure.kind == "quota_exhausted" or (failure.wait is not None and failure.wait > LONG_REST_S)
+
+
+def eligible(lane: Lane, job: Job, avoided: bool = False) -> bool:
+    """Whether the lane is in the run, and the job is neither tied elsewhere nor barred from it.
+
+    With `avoided`, what the job only keeps away from while there is another counts as well.
+    """
+    if lane.out or (job.only and job.only not in lane.names) or (job.pinned and job.pinned not in lane.names):
+        return False
+    if avoided:
+        return not any(n in job.banned for n in lane.names)
+    return not (job.banned or job.avoid) or not any(n in job.banned or n in job.avoid for n in lane.names)

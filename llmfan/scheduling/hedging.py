@@ -84,14 +84,16 @@ class Hedges(Generic[Flight]):
         if not self.open or not offers:
             return []
         free = sorted((o for o in offers if self._paid or not o.target.paid), key=lambda o: o.service)
+        fastest = free[0].service if free else math.inf
+        stragglers = [pair for pair in self._alone(flights, now) if pair[0] > fastest]
+        scarce = len(stragglers) > self._left
         chosen: list[tuple[Flight, int]] = []
-        for remaining, late in self._stragglers(flights, now):
-            if len(chosen) >= self._left or not free or remaining <= free[0].service:
-                break
+        for remaining, late in stragglers[: self._left]:
             for place, offer in enumerate(free):
                 if remaining <= offer.service:
                     break
-                if offer.lane != late.lane and self._late(late, offer, now) and may(late.flight, offer.lane):
+                overdue = now - late.sent > max(_patience(late.pulse, scarce), PATIENCE * offer.service)
+                if overdue and offer.lane != late.lane and may(late.flight, offer.lane):
                     chosen.append((late.flight, offer.lane))
                     del free[place]
                     break
@@ -105,19 +107,14 @@ class Hedges(Generic[Flight]):
         soonest = math.inf
         for late in flights:
             if late.flight not in self._doubled:
-                due = late.sent + max(_patience(late.pulse), PATIENCE * fastest)
-                soonest = min(soonest, due if due > now else now + max(fastest / 2, 0.5))
+                due = late.sent + max(_patience(late.pulse, False), PATIENCE * fastest)
+                soonest = min(soonest, due if due > now else now + fastest)
         return soonest
 
-    def _stragglers(self, flights: Iterable[Late[Flight]], now: float) -> list[tuple[float, Late[Flight]]]:
-        """Seconds still expected, and the flight; the longest first."""
-        alone = [each for each in flights if each.flight not in self._doubled]
-        expected = [(_remaining(each.pulse, now - each.sent), each) for each in alone]
+    def _alone(self, flights: Iterable[Late[Flight]], now: float) -> list[tuple[float, Late[Flight]]]:
+        """Seconds still expected, and the flight, of those not doubled yet; the longest first."""
+        expected = [(_remaining(x.pulse, now - x.sent), x) for x in flights if x.flight not in self._doubled]
         return sorted(expected, key=lambda pair: -pair[0])
-
-    @staticmethod
-    def _late(late: Late[Flight], offer: Offer, now: float) -> bool:
-        return now - late.sent > max(_patience(late.pulse), PATIENCE * offer.service)
 
     # ---------------------------------------------------------- what became of it
 
@@ -152,8 +149,14 @@ class Hedges(Generic[Flight]):
             cost.usd = (cost.usd or 0.0) + usd
 
 
-def _patience(pulse: Pulse) -> float:
-    return pulse.p95() if pulse.n else 0.0
+def _patience(pulse: Pulse, scarce: bool) -> float:
+    """How long a flight is left alone: until most are back, or nearly all where there are too few copies for all late.
+
+    Nothing waits any more, so a copy sent early costs one request, one sent late costs the whole batch its time.
+    """
+    if not pulse.n:
+        return 0.0
+    return pulse.p95() if scarce else pulse.p50()
 
 
 def _remaining(pulse: Pulse, age: float) -> float:

@@ -142,11 +142,20 @@ class Feed:
 class Waiting:
     """All jobs that wait: `feeds` by restriction, and `back` by place."""
 
-    def __init__(self, feeds: dict[str, Feed]):
+    def __init__(self, feeds: dict[str, Feed], unsent: int = 0):
         self.feeds = feeds
         self.back: dict[tuple[Any, ...], deque[Job]] = {}
+        self._unsent, self._back = unsent, 0
+
+    @property
+    def left(self) -> int:
+        """How many wait, as far as is known; exact once the end has been read."""
+        if self._unsent > len(self.feeds):
+            return self._unsent + self._back
+        return self._back + sum(not feed.empty for feed in self.feeds.values())
 
     def put_back(self, job: Job) -> None:
+        self._back += 1
         self.back.setdefault(job.place, deque()).append(job)
 
     def first(self, allowed: Callable[[Job], bool], names: tuple[str, ...]) -> tuple[Job, bool] | None:
@@ -161,10 +170,18 @@ class Waiting:
                 return job, False
         return None
 
+    def pop(self, place: tuple[Any, ...]) -> deque[Job]:
+        """All jobs that came back to a place."""
+        jobs = self.back.pop(place)
+        self._back -= len(jobs)
+        return jobs
+
     def remove(self, job: Job, came_back: bool) -> None:
         if not came_back:
+            self._unsent -= 1
             self.feeds[job.only].take()
             return
+        self._back -= 1
         jobs = self.back[job.place]
         jobs.popleft()
         if not jobs:

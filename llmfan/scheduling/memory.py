@@ -54,6 +54,8 @@ def recall(
         meter = meters.get((limit.owner, limit.axis))
         if isinstance(meter, Learner | Calendar):
             meter.remember(limit)
+    dispatcher.finish.recall(known.targets)
+    dispatcher.estimator.recall(known.targets)
     longest = max((AXES[axis][1] for _, axis in meters), default=0.0)
     spent = set()
     for booking in booked(wall - min(longest, MONTH)):
@@ -67,7 +69,12 @@ def recall(
 def known_of(dispatcher: Dispatcher, wall: float) -> Known:
     """What this run knows of its limits. Those of which nobody has said or seen anything are left out."""
     limits = [meter.known(wall) for meter in _all(dispatcher) if isinstance(meter, Learner | Calendar)]
-    return Known(limits=[limit for limit in limits if _says_something(limit)])
+    names = dict.fromkeys(lane.target.name for lane in dispatcher.lanes)
+    targets = [dispatcher.finish.pulses.known(name, dispatcher.estimator.tokens_per_char(name), wall) for name in names]
+    return Known(
+        limits=[limit for limit in limits if _says_something(limit)],
+        targets=[target for target in targets if target is not None],
+    )
 
 
 def _says_something(limit: KnownLimit) -> bool:

@@ -31,7 +31,7 @@ SILENT_FACTOR = 2.0
 ROUNDS = 4
 
 _NORMAL = NormalDist()
-_Z95 = _NORMAL.inv_cdf(0.95)
+_Z75, _Z95 = _NORMAL.inv_cdf(0.75), _NORMAL.inv_cdf(0.95)
 
 
 class Pulse:
@@ -68,6 +68,10 @@ class Pulse:
         return self._mu
 
     @property
+    def var(self) -> float:
+        return self._var
+
+    @property
     def sigma(self) -> float:
         mixed = self.n * self._var + PRIOR_ANSWERS * PRIOR_SIGMA**2
         return math.sqrt(mixed / (self.n + PRIOR_ANSWERS))
@@ -78,9 +82,13 @@ class Pulse:
     def p95(self) -> float:
         return math.exp(self._mu + _Z95 * self.sigma)
 
-    def mean(self) -> float:
-        """Of what was seen: a spread that is only assumed would make every newcomer look slow."""
-        return math.exp(self._mu + self._var / 2.0)
+    def typical(self) -> float:
+        """Three of four answers are back by then; the spread is that of what was seen.
+
+        A spread that is only assumed would make every newcomer look slow. The mean would be too short: the last of
+        many answers decides when a batch ends, and none of them is there to make up for a late one.
+        """
+        return math.exp(self._mu + _Z75 * math.sqrt(self._var))
 
     def remaining(self, age: float) -> float:
         """Seconds still to be expected of a request that has been out for `age`.
@@ -182,7 +190,7 @@ class Pulses(Generic[Mark]):
         """
         pulse, name = self.of(target), target.name
         if name not in self._unsure and pulse.n:
-            return pulse.mean()
+            return pulse.typical()
         asked = self._asked.get(name)
         if asked is None or asked[0] != now:
             asked = self._asked[name] = (now, _with_those_out(pulse, self._flights.get(name, {}).values(), now))
@@ -210,7 +218,7 @@ class Pulses(Generic[Mark]):
 
 
 def _with_those_out(pulse: Pulse, out: Iterable[float], now: float) -> float | None:
-    """Mean seconds of an answer, from those that came and those that have not: their likeliest scale."""
+    """Seconds an answer takes, from those that came and those that have not: their likeliest scale."""
     ages = [now - moment for moment in out if now > moment]
     if not pulse.n:
         return SILENT_FACTOR * max(ages) if ages else None
@@ -218,7 +226,9 @@ def _with_those_out(pulse: Pulse, out: Iterable[float], now: float) -> float | N
     for _ in range(ROUNDS):
         total = pulse.n * pulse.mu + sum(mu + sigma * _excess((math.log(age) - mu) / sigma) for age in ages)
         mu = total / (pulse.n + len(ages))
-    return math.exp(mu - pulse.mu) * pulse.mean()
+    # The quick ones alone look more alike than all will.
+    spread = (pulse.n * pulse.var + len(ages) * PRIOR_SIGMA**2) / (pulse.n + len(ages))
+    return math.exp(mu + _Z75 * math.sqrt(spread))
 
 
 def _excess(z: float) -> float:

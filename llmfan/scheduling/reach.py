@@ -87,7 +87,7 @@ def reach_of(
         amount = cost[meter.unit]
         if meter.axis == "concurrency":
             reach.free.append((id(meter), max(0.0, meter.limit - meter.used(now))))
-        elif amount > 0:
+        elif amount > 0 and meter.limit < math.inf:  # an unlimited one only rests, and a rest is the lane's
             window = _window(meter, amount, now, left, reach.opens)
             if window is None:
                 return None

@@ -8,26 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from msgspec import Struct
 
-from llmfan.limits.window import Meter
-from llmfan.records import Target
+from llmfan.scheduling.lanes import Lane
 from llmfan.scheduling.reach import Reach, answers, at_most
 
 #: How long a forecast stands, as a share of the service time it is for; what is sent meanwhile is counted off.
 GRAIN = 0.04
 #: A lane that waits looks again after this share of its service time: a faster one may have stopped being able.
 LOOK_SHARE = 1 / 16
-
-
-class Runner(Protocol):
-    """What is asked of a lane."""
-
-    number: int
-    target: Target
-    meters: list[Meter]
 
 
 class _Kind(Struct, frozen=True):
@@ -63,10 +53,10 @@ class Tail:
 
     def __init__(
         self,
-        lanes: Sequence[Runner],
+        lanes: Sequence[Lane],
         *,
-        service: Callable[[Runner, float], float | None],
-        reach: Callable[[Runner, float, float, int], Reach | None],
+        service: Callable[[Lane, float], float | None],
+        reach: Callable[[Lane, float, float, int], Reach | None],
         slots: Callable[[], float],
         version: Callable[[float], int],
     ):
@@ -75,14 +65,14 @@ class Tail:
         self._kinds: dict[int, _Kind] = {}
         self._forecasts: dict[_Kind, _Forecast] = {}
         self._waits: dict[int, tuple[float, float]] = {}  # since when a lane has let others go first, and last did
-        self._survey: tuple[float, list[tuple[Runner, Reach]]] = (math.nan, [])
+        self._survey: tuple[float, list[tuple[Lane, Reach]]] = (math.nan, [])
         self._far = self._concurrency = 0.0
         self._unasked, self._seen = 0, -1
 
     # ---------------------------------------------------------- deciding
 
     def better_wait(
-        self, lane: Runner, left: int, now: float, may: Callable[[Runner], bool] | None = None
+        self, lane: Lane, left: int, now: float, may: Callable[[Lane], bool] | None = None
     ) -> float | None:
         """None: the lane takes a job. Else the moment to ask again. `left`: jobs waiting, the one on offer included.
 
@@ -100,7 +90,7 @@ class Tail:
             return None
         return now + service * LOOK_SHARE
 
-    def took(self, lane: Runner, now: float) -> None:
+    def took(self, lane: Lane, now: float) -> None:
         """A job was claimed by `lane`: the forecasts of slower lanes count on that much less of it."""
         if not self._forecasts:
             return
@@ -111,7 +101,7 @@ class Tail:
                 forecast.room -= 1.0
                 forecast.most -= 1.0
 
-    def _yields(self, lane: Runner, left: int, now: float, may: Callable[[Runner], bool] | None) -> float | None:
+    def _yields(self, lane: Lane, left: int, now: float, may: Callable[[Lane], bool] | None) -> float | None:
         """The lane's service time if it should let others go first."""
         kind = self._kinds.get(lane.number)
         if kind is None or left > kind.far:
@@ -149,7 +139,7 @@ class Tail:
         self._forecasts.clear()
         self._survey = (math.nan, [])
 
-    def _forecast(self, kind: _Kind, lane: Runner, left: int, now: float) -> _Forecast | None:
+    def _forecast(self, kind: _Kind, lane: Lane, left: int, now: float) -> _Forecast | None:
         old = self._forecasts.get(kind)
         if old is not None and now <= old.until and (now == old.at or not old.room < left <= old.most):
             return old
@@ -162,7 +152,7 @@ class Tail:
         return self._forecasts[kind]
 
     def _count(
-        self, lane: Runner, service: float, left: int, now: float, may: Callable[[Runner], bool] | None = None
+        self, lane: Lane, service: float, left: int, now: float, may: Callable[[Lane], bool] | None = None
     ) -> tuple[float, float]:
         """Jobs that lanes faster than `service` can answer within it, instead of `lane`; and within a grain more."""
         faster = [
@@ -176,7 +166,7 @@ class Tail:
         end = now + service
         return answers(faster, now, end, slots), answers(faster, now, end + GRAIN * service, slots)
 
-    def _surveyed(self, left: int, now: float) -> list[tuple[Runner, Reach]]:
+    def _surveyed(self, left: int, now: float) -> list[tuple[Lane, Reach]]:
         """What every lane can do, fastest first; kept for as long as nothing was sent and no time passed."""
         if self._survey[0] != now:
             reaches = [
@@ -190,6 +180,6 @@ class Tail:
         return self._survey[1]
 
 
-def _goes_before(lane: Runner, priority: int, paid: bool) -> bool:
+def _goes_before(lane: Lane, priority: int, paid: bool) -> bool:
     """A lane leaves jobs to lanes of its own priority or a higher one; a free one never leaves any to a paid one."""
     return lane.target.priority >= priority and paid >= lane.target.paid

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -24,9 +25,6 @@ from llmfan.simulation.provider import SimulatedProvider
 from llmfan.simulation.script import Script
 from llmfan.transports.virtual import VirtualTransport
 from tests.scenarios.world import MIDNIGHT, Happened, play
-
-#: Answers from which an earlier run is taken to have learned what a provider is like.
-LEARNED_FROM = 100
 
 
 @dataclass
@@ -53,38 +51,26 @@ class Both:
 def rehearse(
     folder: Path, providers: list[Provider], jobs: list[Prompt], options: RunOptions | None = None, seed: int = 1
 ) -> Both:
-    """Providers of the file's own limits, at paces and lengths of their own, of which a small run has learned."""
+    """Providers at paces and lengths of their own; the forecast knows those as an earlier run like this one would."""
     options = options or RunOptions()
     reached = [reachable(p) for p in providers]
-    learned = learn(folder / "before", reached, jobs[0], seed, options.max_tokens)
-    plan = Forecaster(
-        Fleet(file="virtual", providers=reached), Outlines(jobs), options, ledger(*learned), MIDNIGHT
-    ).forecast()
-    (folder / "run").mkdir()
-    return Both(plan, play(folder / "run", reached, far_ends(reached, seed), jobs, options))
+    run = play(folder, reached, far_ends(reached, seed), jobs, options)
+    fleet = Fleet(file="virtual", providers=reached)
+    return Both(Forecaster(fleet, Outlines(jobs), options, ledger(*learned(run)), MIDNIGHT).forecast(), run)
 
 
-def learn(folder: Path, providers: list[Provider], prompt: Prompt, seed: int, most: int | None) -> list[KnownTarget]:
-    """What a run of some prompts, without any limit to wait for, shows of each target."""
-    folder.mkdir()
-    free = [_unlimited(p) for p in providers]
-    asked = [Prompt(id=f"q{i}", index=i, messages=prompt.messages) for i in range(LEARNED_FROM)]
-    seen = play(folder, free, far_ends(free, seed), asked, RunOptions(mode="models", max_tokens=most))
-    names = dict.fromkeys(f"{r['provider']}/{r['model']}" for r in seen.results)
-    return [_known(n, [r for r in seen.results if f"{r['provider']}/{r['model']}" == n]) for n in names]
+def learned(run: Happened) -> list[KnownTarget]:
+    """What a run showed of each target."""
+    names = dict.fromkeys(f"{r['provider']}/{r['model']}" for r in run.results)
+    return [_known(name, [r for r in run.results if f"{r['provider']}/{r['model']}" == name]) for name in names]
 
 
-def _known(name: str, results: list[dict]) -> KnownTarget:  # type: ignore[type-arg]
+def _known(name: str, results: list[dict[str, Any]]) -> KnownTarget:
     logs = [math.log(r["latency_s"]) for r in results]
     return KnownTarget(
         name=name, n=len(results), service_s=math.exp(statistics.fmean(logs)), service_sigma=statistics.stdev(logs),
         output_tokens=statistics.fmean(r["usage"]["output_tokens"] for r in results), tokens_per_char=0.25,
     )  # fmt: skip
-
-
-def _unlimited(provider: Provider) -> Provider:
-    lifted = {at: replace(each, axes={}, origin={}, open=False) for at, each in provider.limits.items()}
-    return replace(provider, limits=lifted, paid=False, concurrency=None, keys=provider.keys[:1])
 
 
 def reachable(provider: Provider) -> Provider:

@@ -34,7 +34,7 @@ CASES = {
     "one key": Case(lambda: [provider("a", axes={"rpm": 60})], 400, ("a", "rpm")),
     "unlike keys": Case(
         lambda: [provider("a", 3, axes={"rpm": 30}), provider("b", axes={"rpm": 10}), provider("c", axes={"rpm": 90})],
-        1200, ("c", "rpm"),
+        600, ("c", "rpm"),
     ),
     "a quota that runs out": Case(
         lambda: [provider("a", axes={"rpm": 60, "rpd": 100}), provider("b", axes={"rpm": 40})], 500, ("b", "rpm")
@@ -63,7 +63,7 @@ CASES = {
         ],
         500, ("b", "rpm"),
     ),
-    "by the second": Case(lambda: [provider("a", axes={"rps": 3}), provider("b", axes={"rps": 1})], 1000, ("a", "rps")),
+    "by the second": Case(lambda: [provider("a", axes={"rps": 3}), provider("b", axes={"rps": 1})], 600, ("a", "rps")),
     "models of their own": Case(
         lambda: [provider("a", 2, axes={"rpm": 20}, models=["m", "n"], per_model=True)], 500, ("a", "rpm")
     ),

@@ -10,7 +10,8 @@ from llmfan.forecasting.forecast import Forecaster
 from llmfan.forecasting.outlines import Outlines
 from llmfan.options import RunOptions
 from llmfan.records import KnownTarget, Message, Prompt
-from llmfan.scheduling.dispatcher import Claim, Dispatcher
+from llmfan.scheduling.claim import Claim
+from llmfan.scheduling.dispatcher import Dispatcher
 from llmfan.settings import Fleet, Price, Provider
 from llmfan.simulation.fake import good
 from tests.forecasting.rehearsal import ledger, questions

@@ -461,6 +461,7 @@ def test_what_was_learned_is_there_at_the_next_start() -> None:
     second = bench.play()
     assert second.refused <= 0.6 * first.refused + 4
     assert second.tokens.limit <= 40000
+    assert second.tokens.kind == known.kind == "paced"
 
 
 def test_nothing_learned_is_not_written_down_as_measured() -> None:

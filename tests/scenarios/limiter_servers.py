@@ -367,14 +367,14 @@ class LimiterServer:
         return sum(start <= one.at < stop and not one.refused for one in self.arrivals) / (stop - start)
 
     def passing(self, limit: Limit) -> float:
-        """By how much a sliding limit was ever passed: by requests that came, let in or not; by tokens charged."""
+        """By how much a sliding limit was ever passed: by requests let in, by tokens when they were charged."""
         worst = 0.0
         for account in self._doors:
-            own = [one for one in self.arrivals if one.account == account]
-            if limit.unit == "requests":
-                log = sorted((one.at, 1.0) for one in own)
-            else:
-                log = sorted((one.ends - BACK, one.tokens) for one in own if not one.refused)
+            own = [one for one in self.arrivals if one.account == account and not one.refused]
+            late = limit.unit == "tokens" and self.charge == "used"
+            moments = [one.ends - BACK if late else one.at for one in own]
+            amounts = [one.tokens if limit.unit == "tokens" else 1.0 for one in own]
+            log = sorted(zip(moments, amounts, strict=True))
             worst = max(worst, most_in_any(log, limit.window) - limit.figure)
         return worst
 

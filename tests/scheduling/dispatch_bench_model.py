@@ -46,7 +46,7 @@ FLEETS: dict[str, tuple[list[Row], int]] = {
             ("a", 7, 30, 90, None), ("b", 7, 30, 0.2, None), ("c", 7, 20, 45, None), ("d", 1, 60, 1, None),
             ("e", 1, 30, 4, None), ("f", 1, 15, 20, None), ("g", 1, 300, 10, 8), ("h", 7, 5, 60, 2),
         ],
-        3000,
+        6000,
     ),
 }  # fmt: skip
 POLICIES = ("round-robin", "power of two", "pull", "finish-aware", "finish-aware + hedge")
@@ -110,7 +110,7 @@ class Batch:
         self.lanes, self.policy, self.sigma, self.rng = fleet(rows), policy, sigma, rng
         self.now = 0.0
         self.events: list[tuple[float, int, Claim | None]] = [(0.0, 0, None)]
-        self.number = self.sends = 0
+        self.number = self.sends = self.timer = 0
         self.done = [False] * jobs
         self.shared: deque[int] = deque()
         self.own: list[deque[int]] = [deque() for _ in self.lanes]
@@ -143,15 +143,19 @@ class Batch:
     def run(self) -> float:
         """The moment of the last answer."""
         last, open_ = 0.0, len(self.done)
-        while open_:
-            self.now, _, claim = heapq.heappop(self.events)
+        while open_ > 0:
+            at, number, claim = heapq.heappop(self.events)
+            if claim is None and number != self.timer:
+                continue  # another moment was asked for since
+            self.now = at
             if claim is not None and self._settle(claim):
                 last, open_ = self.now, open_ - 1
             wakes = self._pull()
             if self.policy.endswith("hedge") and not self.shared:
                 wakes = min(wakes, self._hedge())
-            if self.now < wakes < math.inf and not any(e[0] == wakes and e[2] is None for e in self.events[:3]):
+            if wakes < math.inf:
                 self._push(wakes, None)
+                self.timer = self.number
         return last
 
     def _settle(self, claim: Claim) -> bool:

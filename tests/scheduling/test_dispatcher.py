@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from llmfan.limits.gauge import Gauge
 from llmfan.limits.window import InFlight, Meter, WindowLog
 from llmfan.records import Failure, Prompt, Target, Usage
-from llmfan.scheduling.dispatcher import Claim, Dispatcher
+from llmfan.scheduling.claim import Claim
+from llmfan.scheduling.dispatcher import Dispatcher
 from llmfan.scheduling.estimate import Estimator
 from llmfan.scheduling.failover import Policy
 from llmfan.scheduling.jobs import Feed, Job, Waiting
