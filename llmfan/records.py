@@ -146,7 +146,7 @@ class KnownTarget(Struct, frozen=True, kw_only=True):
 
 
 class Known(Struct, frozen=True, kw_only=True):
-    """All that is known. `shared`: pairs of a key's label and the label whose account it turned out to draw on."""
+    """All that is known. `shared`: pairs of a limit's owner and the owner it turned out to be counted with."""
 
     limits: list[KnownLimit] = field(default_factory=list)
     targets: list[KnownTarget] = field(default_factory=list)

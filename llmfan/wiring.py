@@ -55,7 +55,7 @@ class Crew:
         self.speakers: dict[int, Speaker] = {}
         self._options, self._moments, self._env = options, moments, env
         rng = Random(f"{options.seed} limits")
-        self._shop = MeterShop(lambda moment: moments.wall(moment, options.speed), rng, options.speed)
+        self.shop = MeterShop(lambda moment: moments.wall(moment, options.speed), rng, options.speed)
         self._groups: dict[int, Group] = {}
         for provider in fleet.providers:
             state = ProviderState(provider.name, provider.concurrency, options.speed)
@@ -71,7 +71,7 @@ class Crew:
             provider=provider.name, model=model.name, key=key.label, account=key.account,
             priority=provider.priority, paid=provider.paid,
         )  # fmt: skip
-        meters = self._shop.meters(provider, key, model.name)
+        meters = self.shop.meters(provider, key, model.name)
         group = self._group(meters, pacing_axis(provider.limits[key.label, model.name]))
         lane = Lane(number, target, state, group, meters, model.price, provider.preset.limiter.precharge)
         self.lanes.append(lane)
@@ -194,6 +194,7 @@ def build_dispatcher(
         speed=options.speed,
         deadline=deadline,
         hedge=options.hedge,
+        again=crew.shop.again if any(p.learn != "off" for p in fleet.providers) else None,
     )
     expect(dispatcher, jobs_per_scope, options.mode)
     return dispatcher

@@ -32,9 +32,7 @@ def plan_document(
     `instead_of`: the duration without the wishes of `--what-if`.
     """
     ran, finished = forecast.ran, forecast.ran.finished
-    gains = [
-        {"name": g.name, "duration_s": _round(g.duration), "how": g.how} for g in forecast.gains
-    ]  # fmt: skip
+    gains = [{"name": g.name, "duration_s": _round(g.duration), "how": g.how} for g in forecast.gains]
     return {
         "duration_s": _round(finished),
         "low_s": _round(forecast.low),
@@ -50,7 +48,12 @@ def plan_document(
         "requests_per_minute": _round(ran.progress.sustained()),
         "ideal_duration_s": _round(forecast.ideal),
         "binding": [
-            {"key": bound.key, "limit": bound.limit, "doubled_gains_jobs": round(bound.gain)}
+            {
+                "key": bound.key,
+                "limit": bound.limit,
+                "shared_with": bound.shared_with,
+                "doubled_gains_jobs": round(bound.gain),
+            }
             for bound in ran.binding
             if bound.gain > WORTH_NAMING * ran.binding[0].gain
         ],

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from random import Random
 
 from msgspec import Struct
 
 from llmfan.limits.axes import is_quota
-from llmfan.limits.window import InFlight
 from llmfan.scheduling.dispatcher import Dispatcher
 from llmfan.scheduling.lanes import Lane, Standing
 from llmfan.settings import AXES
@@ -20,16 +19,20 @@ LOOKS, FIRST_STEP_S = 128, 0.02
 UNDECLARED = "undeclared"
 #: What all keys together wait for: requests in flight, or money.
 ALL_KEYS = None
-#: What a lane waits for that could send, but for the run's own cap on requests in flight.
-CROWD = "crowd"
+#: What a lane waits for that could send, but for the run's own cap on requests in flight, or on cost.
+CROWD, POVERTY = "--concurrency", "--max-cost"
 
 
 class Bound(Struct, frozen=True):
-    """A limit that holds the batch back. `gain`: the jobs that twice the limit would have let through besides."""
+    """A limit that holds the batch back. `gain`: the jobs that twice the limit would have let through besides.
+
+    `shared_with`: the other keys that draw on the same limit.
+    """
 
     key: str | None
     limit: str
     gain: float
+    shared_with: list[str] = []
 
 
 class Holds:
@@ -81,7 +84,7 @@ class Holds:
             return UNDECLARED
         if lane.group.paced and not lane.group.permit:
             return UNDECLARED if pace.declared is None else pace.axis
-        full = any(isinstance(m, InFlight) and m.used(0.0) + 1 > m.limit for m in lane.meters)
+        full = any(m.axis == "concurrency" and m.used(self.due) + 1 > m.limit for m in lane.meters)
         return "concurrency" if full else ""
 
     def binding(self, answered: Sequence[int], duration: float, late: Container[int]) -> list[Bound]:
@@ -92,22 +95,45 @@ class Holds:
         faster pace would only have spent it sooner; where a lane waited for limits of its own as well, more requests in
         flight would only have made it wait for those; and only lanes that the batch was `late` for matter.
         """
-        gains: defaultdict[tuple[str | None, str], float] = defaultdict(float)
+        gains: defaultdict[tuple[str, str], float] = defaultdict(float)
+        keys: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
         spent, own = defaultdict[int, float](float), defaultdict[int, float](float)
         for (number, limit), span in self._waits.items():
             spent[number] += span if _quota(limit) else 0.0
             own[number] += span if limit != CROWD else 0.0
         for (number, limit), span in self._waits.items():
-            jobs, active = answered[number], max(1e-9, duration - spent[number])
+            lane, jobs = self._dispatcher.lanes[number], answered[number]
             if number not in late or (spent[number] and not _quota(limit)):
                 continue
             if limit == CROWD:
-                gains[ALL_KEYS, "concurrency"] += jobs / active * max(0.0, span - own[number])
+                span = max(0.0, span - own[number])
             else:
-                gains[self._dispatcher.lanes[number].target.key, limit] += min(jobs, jobs / active * span)
-        gains[ALL_KEYS, "max_cost"] = sum(answered) * self._poor / max(1e-9, duration)
-        order = sorted(gains.items(), key=lambda item: -item[1])
-        return [Bound(key, limit, gain) for (key, limit), gain in order if gain > 0]
+                keys[limit, _owner(lane, limit)][lane.target.key] = None
+            gains[limit, _owner(lane, limit)] += min(jobs, jobs / max(1e-9, duration - spent[number]) * span)
+        gains[POVERTY, ""] = sum(answered) * self._poor / max(1e-9, duration)
+        return _by_key(gains, keys)
+
+
+def _by_key(gains: Mapping[tuple[str, str], float], keys: Mapping[tuple[str, str], Mapping[str, None]]) -> list[Bound]:
+    """One entry a key and limit: that of models counted apart is as large as all of theirs."""
+    found: dict[tuple[str | None, str], Bound] = {}
+    for (limit, owner), gain in gains.items():
+        first, *others = keys.get((limit, owner)) or [ALL_KEYS]
+        before = found.get((first, limit))
+        more = 0.0 if before is None else before.gain
+        found[first, limit] = Bound(first, limit, gain + more, [key for key in others if key is not None])
+    return sorted((bound for bound in found.values() if bound.gain > 0), key=lambda bound: -bound.gain)
+
+
+def _owner(lane: Lane, limit: str) -> str:
+    """Whose limit it is: lanes of one owner wait for one and the same."""
+    if limit in (CROWD, POVERTY):
+        return ""
+    if limit == UNDECLARED:
+        return lane.group.pace.owner
+    if limit == "concurrency" and lane.provider.cap is not None:
+        return lane.provider.name
+    return next((meter.owner for meter in lane.meters if meter.axis == limit), lane.target.key)
 
 
 def _quota(limit: str) -> bool:

@@ -8,7 +8,9 @@ from random import Random
 from zoneinfo import ZoneInfo
 
 from llmfan.limits.gauge import Gauge
-from llmfan.limits.window import Calendar, InFlight, Meter, WindowLog, guard
+from llmfan.limits.slots import Slots
+from llmfan.limits.tokens import TokenWindow
+from llmfan.limits.window import Calendar, Meter, WindowLog, guard
 from llmfan.settings import AXES, KeySettings, LimitSet, Provider
 from llmfan.units import DAY, MINUTE
 
@@ -16,6 +18,7 @@ from llmfan.units import DAY, MINUTE
 UNITS = {"requests": 0, "tokens": 1, "input_tokens": 2, "output_tokens": 3, "neurons": 4, "usd": 5, "in_flight": 0}
 #: Request limits that come back while one waits.
 PACES = ("rps", "rpm", "rph")
+TOKENS = (1, 2, 3)
 Cost = tuple[float, float, float, float, float, float]
 PLAIN: Cost = (1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
@@ -34,17 +37,26 @@ class MeterShop:
         """Every counter a target's requests pass. At least one is a gauge: a rate that nobody declared is learned."""
         limits = provider.limits[key.label, model]
         owners = {axis: owner_of(axis, limits, provider.name, key, model) for axis in limits.axes}
-        made = [self._meter(axis, limits, owner, provider.learn) for axis, owner in owners.items()]
+        made = [self._meter(axis, limits, owner, provider) for axis, owner in owners.items()]
         if pacing_axis(limits) is None:
             made.append(self._undeclared(limits, owner_of("rpm", limits, provider.name, key, model)))
+        if "concurrency" not in owners:
+            made.append(self._slots(limits, owner_of("concurrency", limits, provider.name, key, model)))
         if limits.burst is not None:
             made += [self._burst(axis, limits, owners[axis]) for axis in PACES if axis in owners]
         return made
 
-    def _meter(self, axis: str, limits: LimitSet, owner: str, learn: str) -> Meter:
+    def again(self, gauge: Gauge, limit: float) -> Gauge:
+        """A gauge like this one that knows nothing, of so much."""
+        return Gauge(
+            gauge.axis, gauge.owner, limit, gauge.period, speed=self._speed, learn=gauge.learn, burst=gauge.burst,
+            rng=self._rng,
+        )  # fmt: skip
+
+    def _meter(self, axis: str, limits: LimitSet, owner: str, provider: Provider) -> Meter:
         ident = (owner, axis, limits.axes[axis])
         if ident not in self._made:
-            self._made[ident] = self._make(axis, limits, owner, learn)
+            self._made[ident] = self._make(axis, limits, owner, provider)
         return self._made[ident]
 
     def _undeclared(self, limits: LimitSet, owner: str) -> Meter:
@@ -52,6 +64,14 @@ class MeterShop:
         if ident not in self._made:
             gauge = Gauge("rpm", owner, None, MINUTE / self._speed, speed=self._speed, rng=self._rng, open_=limits.open)
             self._made[ident] = gauge
+        return self._made[ident]
+
+    def _slots(self, limits: LimitSet, owner: str) -> Meter:
+        """Nobody said how many at once: learned from overloads, and on a server of one's own from service times."""
+        ident = (owner, "concurrency", 0.0)
+        if ident not in self._made:
+            own = pacing_axis(limits) is None and not limits.open
+            self._made[ident] = Slots(owner, None, gradient=own)
         return self._made[ident]
 
     def _burst(self, axis: str, limits: LimitSet, owner: str) -> Meter:
@@ -63,11 +83,11 @@ class MeterShop:
             self._made[ident] = WindowLog(axis, 0, f"{owner} burst", burst, window, guard(window, self._speed))
         return self._made[ident]
 
-    def _make(self, axis: str, limits: LimitSet, owner: str, learn: str) -> Meter:
+    def _make(self, axis: str, limits: LimitSet, owner: str, provider: Provider) -> Meter:
         unit_name, period = AXES[axis]
         unit, figure = UNITS[unit_name], limits.axes[axis]
         if axis == "concurrency":
-            return InFlight(owner, figure)
+            return Slots(owner, figure)
         if period >= DAY and limits.reset != "rolling":
             month = period > DAY
             return Calendar(axis, unit, owner, figure, self._next_reset(limits.reset, month))
@@ -75,8 +95,14 @@ class MeterShop:
         if unit == 0 and figure < 1:  # half a request a second is one in two
             figure, window = 1.0, window / figure
         if axis in PACES:
-            return Gauge(axis, owner, figure, window, speed=self._speed, learn=learn, burst=limits.burst, rng=self._rng)
-        return WindowLog(axis, unit, owner, figure, window, guard(window, self._speed))
+            return Gauge(
+                axis, owner, figure, window, speed=self._speed, learn=provider.learn, burst=limits.burst, rng=self._rng
+            )
+        margin = guard(window, self._speed)
+        if unit in TOKENS and period < DAY:
+            precharge = provider.preset.limiter.precharge
+            return TokenWindow(axis, unit, owner, figure, window, margin, precharge=precharge, learn=provider.learn)
+        return WindowLog(axis, unit, owner, figure, window, margin)
 
     def _next_reset(self, zone: str, month: bool) -> Callable[[float], float]:
         def at(now: float) -> float:

@@ -173,7 +173,7 @@ class Gauge:
         self._carried += 1
         return sent
 
-    def settle(self, entry: Entry, amount: float) -> None:
+    def settle(self, entry: Entry, amount: float, now: float) -> None:
         """A request that left has left."""
 
     def used(self, now: float) -> float:

@@ -11,7 +11,7 @@ from collections import deque
 from statistics import median
 
 from llmfan.limits.window import SETTLE, Entry
-from llmfan.records import KnownLimit
+from llmfan.records import KnownLimit, Report
 
 CUT = 0.8
 #: So many lost without an answer between them (timeouts, broken connections) are an overload nobody spoke of.
@@ -24,8 +24,6 @@ ENOUGH, KEPT = 32, 64
 CROWD, NOISE = 4.0, 1.1
 #: Rising service times lower the cap no further.
 LEAST_CROWD = 4.0
-#: Shorter answers are all beginning; their time is no matter of length.
-FEW_TOKENS = 16.0
 
 
 class Slot(Entry):
@@ -44,11 +42,12 @@ class Slots:
     `gradient`: rising service times lower it too; for servers of one's own, where nobody says how many are too many.
     """
 
-    axis, unit, period = "concurrency", 0, 0.0
+    axis, unit, period, hold = "concurrency", 0, 0.0, -math.inf
 
     def __init__(self, owner: str, declared: float | None, *, gradient: bool = False):
         self.owner, self.declared = owner, declared
         self.limit = self._most = math.inf if declared is None else declared
+        self.reported: float | None = None
         self._crowding = Crowding() if gradient else None
         self._now = 0
         self._cut_at = -math.inf
@@ -67,7 +66,7 @@ class Slots:
         self._now += 1
         return Slot(now, self._now)
 
-    def settle(self, entry: Entry, amount: float) -> None:
+    def settle(self, entry: Entry, amount: float, now: float) -> None:
         self._now -= 1
 
     def used(self, now: float) -> float:
@@ -78,8 +77,8 @@ class Slots:
 
     # --- what came back ---
 
-    def overloaded(self, entry: Entry, now: float) -> None:
-        """A 503 or 529, or a 429 that names concurrency."""
+    def refused(self, entry: Entry, now: float, hint: float | None) -> None:
+        """A 503 or 529, or a 429 that names concurrency. Who rests, and for how long, is not its matter."""
         assert isinstance(entry, Slot)
         if entry.at <= self._cut_at:
             return
@@ -90,14 +89,13 @@ class Slots:
         self._wall = float(entry.beside)
         self._lower(max(1.0, math.floor(CUT * entry.beside)))
 
-    def answered(self, entry: Entry, now: float, service_s: float, output_tokens: float) -> None:
-        """`output_tokens`: 0 where it is not known; times are then compared as they are."""
+    def accepted(self, entry: Entry, now: float) -> None:
         assert isinstance(entry, Slot)
         self._lost = 0
         if entry.at <= self._cut_at:
             return
         if self._crowding is not None:
-            self._crowding.note((entry.beside + self._now) / 2, service_s / max(FEW_TOKENS, output_tokens))
+            self._crowding.note((entry.beside + self._now) / 2, now - entry.at)
             enough = self._crowding.enough()
             if enough < self.limit:
                 self._cut_at, self._good = now, 0
@@ -111,7 +109,12 @@ class Slots:
         self._good = 0
         self._lost += 1
         if self._lost >= LOST_IN_A_ROW:
-            self.overloaded(entry, now)
+            self.refused(entry, now, None)
+
+    def told(self, entry: Entry, report: Report, now: float) -> None:
+        """The server's own figure wins at once."""
+        if report.limit is not None:
+            self.limit = self._most = self.reported = report.limit
 
     # --- memory ---
 
@@ -121,6 +124,7 @@ class Slots:
             owner=self.owner,
             axis=self.axis,
             declared=self.declared,
+            reported=self.reported,
             measured=measured,
             confidence=0.0 if measured is None else 1.0 - 0.5 / self._patience,
             at=at,

@@ -120,8 +120,8 @@ class TokenWindow:
             self._pending += amount
         return entry
 
-    def settle(self, entry: Entry, amount: float, now: float | None = None) -> None:
-        """What it really took; 0 for one that was refused. `now`: when it ended, if not at the last moment asked of."""
+    def settle(self, entry: Entry, amount: float, now: float) -> None:
+        """What it really took; 0 for one that was refused. `now`: when it ended."""
         assert isinstance(entry, Reserved)
         if amount > 0:
             self._typical += 0.1 * (amount - self._typical) if self._typical else amount
@@ -133,7 +133,7 @@ class TokenWindow:
         self._flying -= 1
         self._pending = self._pending - entry.amount if self._flying else 0.0
         if amount > 0:
-            entry.at = self._now if now is None else max(now, self._now)
+            entry.at = max(now, self._now)
             entry.amount = amount
             self._services.append(entry.at - entry.sent)
             self._charge(entry)

@@ -46,7 +46,7 @@ class Meter(Protocol):
 
     def take(self, now: float, amount: float) -> Entry: ...
 
-    def settle(self, entry: Entry, amount: float) -> None: ...
+    def settle(self, entry: Entry, amount: float, now: float) -> None: ...
 
     def used(self, now: float) -> float: ...
 
@@ -105,7 +105,7 @@ class WindowLog:
         self._total += amount
         return entry
 
-    def settle(self, entry: Entry, amount: float) -> None:
+    def settle(self, entry: Entry, amount: float, now: float) -> None:
         # An entry that has left the log weighs nothing any more; `_expire` marks it so.
         if entry.at > -math.inf:
             self._total += amount - entry.amount
@@ -152,7 +152,7 @@ class Calendar:
         self._used += amount
         return Entry(self._resets_at, amount)
 
-    def settle(self, entry: Entry, amount: float) -> None:
+    def settle(self, entry: Entry, amount: float, now: float) -> None:
         if entry.at == self._resets_at:  # else its day is over
             self._used += amount - entry.amount
             entry.amount = amount
@@ -201,7 +201,7 @@ class InFlight:
         self._now += 1
         return Entry(now, 1.0)
 
-    def settle(self, entry: Entry, amount: float) -> None:
+    def settle(self, entry: Entry, amount: float, now: float) -> None:
         self._now -= 1
 
     def used(self, now: float) -> float:

@@ -96,14 +96,17 @@ def _bound(plan: Entry) -> str:
     if not alike:
         return "held back by no limit"
     order = sorted(alike, key=lambda group: -sum(bound["doubled_gains_jobs"] for bound in alike[group]))
-    named = [_named(*group, [bound["key"] or "" for bound in alike[group]]) for group in order[:NAMED]]
+    named = [
+        _named(*group, [key for bound in alike[group] for key in (bound["key"] or "", *bound["shared_with"])])
+        for group in order[:NAMED]
+    ]
     more = len(order) - len(named)
     return f"held back by {', '.join(named)}" + (f" and {more} more" if more > 0 else "")
 
 
 def _named(provider: str, limit: str, keys: Sequence[str]) -> str:
-    if not provider:
-        return {"concurrency": "--concurrency", "max_cost": "--max-cost"}.get(limit, limit)
+    if not provider:  # an option of the run's own
+        return limit
     who = clean(keys[0]) if len(keys) == 1 else f"{clean(provider)} ({len(keys)} keys)"
     return f"{who} {_limit(limit)}"
 

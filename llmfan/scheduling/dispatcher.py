@@ -15,6 +15,7 @@ from llmfan.limits.axes import PLAIN, Cost, is_quota
 from llmfan.limits.window import NEVER, SETTLE, Meter
 from llmfan.records import Failure, Report, Usage
 from llmfan.scheduling import lessons
+from llmfan.scheduling.accounts import Accounts, Again
 from llmfan.scheduling.board import Board
 from llmfan.scheduling.claim import Claim
 from llmfan.scheduling.estimate import Estimator, dollars
@@ -30,6 +31,8 @@ from llmfan.scheduling.stranded import Stranded
 PAUSE_S = 0.25
 #: Between two looks for stragglers, at least.
 LOOK_S = 0.1
+#: Between two looks whether keys share an account after all.
+REVIEW_S = 1.0
 
 
 CUT_OFF = Failure(
@@ -57,6 +60,7 @@ class Dispatcher:
         speed: float = 1.0,
         deadline: float | None = None,
         hedge: bool = False,
+        again: Again | None = None,
     ):
         self.lanes, self.waiting, self.estimator = lanes, waiting, estimator
         self.concurrency, self.policy, self.purse, self.rng = concurrency, policy, purse, rng
@@ -81,6 +85,8 @@ class Dispatcher:
             deadline=deadline, hedge=hedge,
         )  # fmt: skip
         self._look_for_stragglers_at = math.inf
+        self.accounts = Accounts(lanes, again, say) if again is not None else None
+        self._review_at = 0.0
         self._held_by: dict[Meter, list[Lane]] = {}  # lanes that wait for a token limit
 
     # -------------------------------------------------------------- deciding
@@ -94,6 +100,10 @@ class Dispatcher:
         if self._paused:
             return []
         self._board.wake_due(now)
+        if self.accounts is not None and now >= self._review_at:
+            self._review_at = now + REVIEW_S
+            if self.accounts.review(now):
+                self._regrouped()
         claims: list[Claim] = []
         while self.in_flight < self.concurrency and not self.stopped:
             lane = self._board.next_ready()
@@ -206,6 +216,8 @@ class Dispatcher:
         self._board.ready(lane)
         claim = Claim(job, lane, cost, worst, entries, now)
         self.finish.took(claim, now)
+        if self.accounts is not None:
+            self.accounts.sent(claim)
         return claim
 
     def _may(self, lane: Lane, job: Job, now: float) -> bool:
@@ -297,6 +309,8 @@ class Dispatcher:
         """Frees what the claim held, at what it really cost. Gives the cost in USD, None where no price is known."""
         lane = claim.lane
         spent = dollars(lane.price, usage.input_tokens, usage.output_tokens, usage.cached_tokens)
+        if reports:  # first: what a header tells is older than the answer's end
+            self._told(claim, reports, now)
         if lane.counts_tokens:
             neurons = usage.neurons
             if neurons is None:
@@ -307,8 +321,6 @@ class Dispatcher:
         else:
             self._free(claim, claim.cost, now, 0.0)
         lessons.answered(claim.meters, claim.learners, claim.entries, now)
-        if reports:
-            lessons.told(claim.meters, claim.entries, reports, now)
         provider = lane.provider
         if not provider.proven:
             provider.proven = provider.answered = True
@@ -327,14 +339,17 @@ class Dispatcher:
         lane, job = claim.lane, claim.job
         # A refusal before processing costs no tokens; what may have been processed keeps what it reserved.
         kept = claim.cost if failure.ambiguous else (claim.cost[0], 0.0, 0.0, 0.0, 0.0, 0.0)
-        self._free(claim, kept, now, kept[5])
         if failure.reports:
-            lessons.told(claim.meters, claim.entries, failure.reports, now)
+            self._told(claim, failure.reports, now)
+        self._free(claim, kept, now, kept[5])
         if failure.kind == "rate_limited" and not is_exhausted(failure):
+            if self.accounts is not None and self.accounts.refused(claim, failure, now):
+                self._regrouped()
             hold = lessons.refused(claim.meters, claim.learners, claim.entries, failure, now)
             self._rests.hold(lane, claim.sent, failure, hold, now)
         else:
-            lessons.lost(claim.meters, claim.learners, claim.entries, now)
+            teach = lessons.overloaded if failure.kind == "overloaded" else lessons.lost
+            teach(claim.meters, claim.learners, claim.entries, now)
             self._rests.apply(lane, claim.sent, failure, now)
         if failure.free and failure.scope == "request":
             self._fewer(failure, now)
@@ -348,6 +363,16 @@ class Dispatcher:
             return True
         self._return(job)
         return False
+
+    def _told(self, claim: Claim, reports: Iterable[Report], now: float) -> None:
+        lessons.told(claim.meters, claim.entries, reports, now)
+        if self.accounts is not None and self.accounts.told(claim, reports, now):
+            self._regrouped()
+
+    def _regrouped(self) -> None:
+        """Lanes pass other limits from now on: each has to look again what it waits for."""
+        self._board.wake([lane for lane in self.lanes if lane.standing in (Standing.TIMED, Standing.PARKED)])
+        self._changed()
 
     def _fewer(self, failure: Failure, now: float) -> None:
         """This machine cannot hold so many requests: no provider is punished for that, and nothing spins."""
@@ -385,7 +410,7 @@ class Dispatcher:
     def _free(self, claim: Claim, cost: Cost, now: float, spent: float) -> None:
         lane, provider = claim.lane, claim.lane.provider
         for meter, entry in zip(claim.meters, claim.entries, strict=True):
-            meter.settle(entry, cost[meter.unit])
+            meter.settle(entry, cost[meter.unit], now)
         if cost is not claim.cost:  # what it took after all, as against what was reserved
             self.unbooked += [(m, cost[m.unit] - claim.cost[m.unit]) for m in lane.booked if m.unit != 0]
         self.finish.ended(claim)

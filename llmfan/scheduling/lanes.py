@@ -97,6 +97,7 @@ class Lane:
         precharge: bool = False,
     ):
         self.number, self.target, self.provider, self.group = number, target, provider, group
+        self.owner = group.pace.owner  # whose pace it is, whoever turns out to share it
         self.price, self.precharge = price, precharge
         self.use(meters)
         self.place = f"{target.key}/{target.model}"

@@ -44,9 +44,20 @@ def refused(
         if n == culprit:
             meter.refused(entries[n], now, failure.wait)
             hold = meter.hold
-        else:
+        elif meter.axis != "concurrency":  # that it was refused for another reason says nothing of how many at once
             meter.lost(entries[n], now)
     return hold
+
+
+def overloaded(meters: Sequence[Meter], learners: Iterable[int], entries: Sequence[Entry], now: float) -> None:
+    """It could not be served for load: fewer at once from now on, and nothing is known of the rest."""
+    for n in learners:
+        meter = meters[n]
+        assert isinstance(meter, Learner)
+        if meter.axis == "concurrency":
+            meter.refused(entries[n], now, None)
+        else:
+            meter.lost(entries[n], now)
 
 
 def lost(meters: Sequence[Meter], learners: Iterable[int], entries: Sequence[Entry], now: float) -> None:
@@ -59,6 +70,7 @@ def _culprit(
 ) -> int | None:
     """The limit the server named; else the fullest by our own count, requests first."""
     named = [n for n in learners if _named(meters[n], failure.axis)]
+    learners = [n for n in learners if meters[n].axis != "concurrency"]
     if not named and AXES.get(failure.axis, ("", 0.0))[1] >= DAY:
         return None  # a day's allowance: not a pace
     fill = [

@@ -56,6 +56,8 @@ def recall(
             meter.remember(limit)
     dispatcher.finish.recall(known.targets)
     dispatcher.estimator.recall(known.targets)
+    if dispatcher.accounts is not None:
+        dispatcher.accounts.adopt(known.shared, now)
     longest = max((AXES[axis][1] for _, axis in meters), default=0.0)
     spent = set()
     for booking in booked(wall - min(longest, MONTH)):
@@ -74,6 +76,7 @@ def known_of(dispatcher: Dispatcher, wall: float) -> Known:
     return Known(
         limits=[limit for limit in limits if _says_something(limit)],
         targets=[target for target in targets if target is not None],
+        shared=[] if dispatcher.accounts is None else list(dispatcher.accounts.joined.items()),
     )
 
 

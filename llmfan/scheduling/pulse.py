@@ -151,7 +151,7 @@ class Pulses(Generic[Mark]):
         if own is None:
             own = self._keys[ident] = Pulse()
         own.answered(seconds, output_tokens)
-        if pulse.n >= SURE:
+        if name in self._unsure and pulse.n >= SURE + len(self._flights.get(name, ())):
             self._unsure.pop(name, None)
         told = self._told.get(name)
         if told is None or abs(pulse.mu - told) > KEY_FACTOR:

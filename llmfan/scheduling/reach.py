@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct, field
 
 from llmfan.limits.axes import Cost
-from llmfan.limits.window import NEVER, SETTLE, Meter
+from llmfan.limits.window import NEVER, Meter
 
 _EPS = 1e-9
 
@@ -85,9 +85,11 @@ def reach_of(
     reach = Reach(service, max(now, opens), list(drips), list(free), list(out))
     for meter in meters:
         amount = cost[meter.unit]
+        if meter.limit == math.inf:
+            continue  # it only rests, and a rest is the lane's
         if meter.axis == "concurrency":
             reach.free.append((id(meter), max(0.0, meter.limit - meter.used(now))))
-        elif amount > 0 and meter.limit < math.inf:  # an unlimited one only rests, and a rest is the lane's
+        elif amount > 0:
             window = _window(meter, amount, now, left, reach.opens)
             if window is None:
                 return None
@@ -97,20 +99,22 @@ def reach_of(
 
 
 def _window(meter: Meter, amount: float, now: float, left: int, opens: float) -> Window | Drip | None:
-    """Reads a counter by asking it when one, and when all of what it holds, may leave."""
-    at = meter.ready(now, amount)
-    if at == NEVER:
+    """Reads a counter. One that learns is not asked when it would let something out: it takes a question for a wish."""
+    hold: float | None = getattr(meter, "hold", None)
+    opens = max(opens, meter.ready(now, amount) if hold is None else hold)
+    whole = math.floor(meter.limit / amount + _EPS)
+    if opens == NEVER or whole < 1:
         return None
-    if at != SETTLE:
-        opens = max(opens, at)
-    whole = math.floor(meter.limit / amount + _EPS) if meter.limit < math.inf else math.inf
     room = max(0.0, min(whole, math.floor((meter.limit - meter.used(now)) / amount + _EPS)))
     if room >= left:
         return Drip(opens, room, 0.0)
-    span = _span(meter)
-    back = whole - room
-    first, last = meter.ready(now, (room + 1) * amount), meter.ready(now, whole * amount)
-    if not now < first <= last < math.inf:  # it answers for one request only: evenly, then
+    span, back = _span(meter), whole - room
+    first = last = math.nan
+    if hold is None:
+        first, last = meter.ready(now, (room + 1) * amount), meter.ready(now, whole * amount)
+    elif (comes_free := getattr(meter, "comes_free", None)) is not None:
+        first, last = comes_free(now)
+    if not now < first <= last < math.inf:  # not known: evenly, then
         first, last = now + span / max(1.0, back), now + span
     return Window(max(now, opens), opens, room, back, max(first, opens), max(last, opens), span)
 

@@ -71,9 +71,7 @@ class Tail:
 
     # ---------------------------------------------------------- deciding
 
-    def better_wait(
-        self, lane: Lane, left: int, now: float, may: Callable[[Lane], bool] | None = None
-    ) -> float | None:
+    def better_wait(self, lane: Lane, left: int, now: float, may: Callable[[Lane], bool] | None = None) -> float | None:
         """None: the lane takes a job. Else the moment to ask again. `left`: jobs waiting, the one on offer included.
 
         `may` narrows the lanes that could serve it instead, for a job that is barred from some.

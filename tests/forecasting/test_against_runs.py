@@ -54,7 +54,7 @@ CASES = {
     ),
     "a cap on the run": Case(
         lambda: [provider("a", 3, axes={"rpm": 200}), provider("b", 3, axes={"rpm": 200})],
-        500, ("", "concurrency"), RunOptions(concurrency=4),
+        500, ("", "--concurrency"), RunOptions(concurrency=4),
     ),
     "one account": Case(
         lambda: [

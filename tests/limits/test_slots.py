@@ -27,13 +27,13 @@ def fill(slots: Slots, n: int, now: float = 0.0) -> list[Slot]:
 
 
 def overload(slots: Slots, entry: Slot, now: float) -> None:
-    slots.overloaded(entry, now)
-    slots.settle(entry, 0.0)
+    slots.refused(entry, now, None)
+    slots.settle(entry, 0.0, 0.0)
 
 
 def answer(slots: Slots, entry: Slot, now: float) -> None:
-    slots.answered(entry, now, 1.0, 100)
-    slots.settle(entry, 1.0)
+    slots.accepted(entry, now)
+    slots.settle(entry, 1.0, 0.0)
 
 
 def test_nobody_is_held_before_anything_was_refused() -> None:
@@ -46,7 +46,7 @@ def test_a_declared_cap_holds_from_the_start() -> None:
     slots = Slots("k", 3)
     entries = fill(slots, 3)
     assert slots.ready(0.0, 1) == SETTLE
-    slots.settle(entries[0], 1)
+    slots.settle(entries[0], 1, 0.0)
     assert slots.ready(0.0, 1) == 0.0
 
 
@@ -96,7 +96,7 @@ def test_a_lost_request_now_and_then_is_no_overload() -> None:
     for n in range(50):
         first, second = fill(slots, 2, float(n))
         slots.lost(first, n + 0.5)
-        slots.settle(first, 1)
+        slots.settle(first, 1, 0.0)
         answer(slots, second, n + 0.5)
     assert slots.limit == math.inf
 
@@ -125,16 +125,16 @@ def test_the_cap_stays_between_one_and_what_is_declared_and_holds(declared: int,
         elif held:
             entry = held.pop(0)
             if step == "ok":
-                slots.answered(entry, now, 1.0, 10)
+                slots.accepted(entry, now)
             elif step == "busy":
-                slots.overloaded(entry, now)
+                slots.refused(entry, now, None)
             else:
                 slots.lost(entry, now)
-            slots.settle(entry, 1.0)
+            slots.settle(entry, 1.0, 0.0)
         assert 1 <= slots.limit <= declared
         assert slots.used(now) == len(held) <= declared
     for entry in held:
-        slots.settle(entry, 1.0)
+        slots.settle(entry, 1.0, 0.0)
     assert slots.ready(now, 1) == now
 
 
@@ -156,11 +156,11 @@ def play(slots: Slots, server: Server, answers: int, feed: Callable[[float], int
         if ok:
             done += 1
             server.end()
-            slots.answered(entry, now, now - entry.at, tokens)
+            slots.accepted(entry, now)
         else:
             refused += 1
-            slots.overloaded(entry, now)
-        slots.settle(entry, 1.0)
+            slots.refused(entry, now, None)
+        slots.settle(entry, 1.0, 0.0)
     return now, refused
 
 

@@ -92,7 +92,7 @@ def test_only_what_passes_the_declared_limit_is_never_sent() -> None:
     entry, now = send(tokens, 0.0, 100)
     assert tokens.ready(now + 10, 1001) == NEVER
     assert tokens.ready(now + 10, 800) == pytest.approx(now + PERIOD + GUARD)
-    tokens.settle(entry, 100)
+    tokens.settle(entry, 100, 0.0)
     assert tokens.ready(now + PERIOD + 1, 800) == now + PERIOD + 1
 
 
@@ -101,7 +101,7 @@ def test_what_was_reserved_too_much_is_given_back_at_once() -> None:
     tokens = window()
     entry, now = send(tokens, 0.0, 900)
     assert tokens.ready(now + 10, 200) == pytest.approx(now + PERIOD + GUARD)
-    tokens.settle(entry, 100)
+    tokens.settle(entry, 100, 0.0)
     assert tokens.ready(now + 10, 900) == now + 10
 
 
@@ -327,7 +327,7 @@ def test_a_wave_of_refusals_teaches_once() -> None:
     entries = [tokens.take(0.001 * n, 20) for n in range(30)]
     for entry in entries[20:]:
         tokens.refused(entry, 0.5, None)
-        tokens.settle(entry, 0)
+        tokens.settle(entry, 0, 0.0)
     assert tokens.limit == 400
     assert tokens.ready(0.6, 20) >= tokens.hold > 0.6
 
@@ -346,7 +346,7 @@ def test_a_hint_holds_and_does_not_keep_it_from_learning() -> None:
     tokens = window()
     first, second = tokens.take(0.0, 200), tokens.take(1.0, 200)
     tokens.refused(second, 1.5, 40.0)
-    tokens.settle(second, 0)
+    tokens.settle(second, 0, 0.0)
     assert tokens.limit == 200
     assert tokens.ready(2.0, 50) >= 41.5
     tokens.refused(first, 3.0, 60.0)  # an echo: it prolongs the rest and teaches nothing
@@ -370,7 +370,7 @@ def test_a_limit_that_was_cut_comes_back_by_clean_full_windows_up_to_what_is_dec
     tokens = window()
     entries = [tokens.take(0.001 * n, 50) for n in range(5)]
     tokens.refused(entries[-1], 0.5, None)
-    tokens.settle(entries[-1], 0)
+    tokens.settle(entries[-1], 0, 0.0)
     assert tokens.limit == 200
     now = full_windows(tokens, 61.0, 2)
     assert 200 < tokens.limit < 400
@@ -442,7 +442,7 @@ def test_somebody_elses_tokens_are_counted_till_the_window_ends() -> None:
     for n in range(3):
         entry, now = send(tokens, 2.0 * n, 10)
         tokens.told(entry, Report(axis="tpm", limit=1000, remaining=400 - 10 * (n + 1), resets_in=30.0), now + 1)
-        tokens.settle(entry, 10)
+        tokens.settle(entry, 10, 0.0)
         assert (tokens.ready(now + 1.5, 500) > now + 1.5) == (n == 2)
     assert tokens.ready(now + 5, 500) == pytest.approx(now + 31)
     assert tokens.ready(now + 5, 300) == now + 5

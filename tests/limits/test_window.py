@@ -92,7 +92,7 @@ def test_settling_replaces_what_was_reserved_by_what_was_used(reserved: int, use
     entry = window.take(100.0, reserved)
     now = 100.0 + later
     window.used(now)
-    window.settle(entry, used)
+    window.settle(entry, used, 0.0)
     assert window.used(now) == (used if later < PERIOD else 0)
 
 
@@ -103,7 +103,7 @@ def test_an_idle_window_holds_nothing(wanted: list[tuple[float, int]], real: lis
     window = log(12)
     entries = [window.take(at, amount) for at, amount in send_all(log(12), wanted)]
     for entry, amount in zip(entries, real, strict=False):
-        window.settle(entry, amount)
+        window.settle(entry, amount, 0.0)
     assert window.used(1e6) == 0
     assert window.ready(1e6, 12) == 1e6
 
@@ -120,7 +120,7 @@ def test_in_flight_never_passes_its_cap_and_returns_to_nothing(steps: list[bool]
         if start and ready == 5.0:
             held.append(meter.take(5.0, 1))
         elif held:
-            meter.settle(held.pop(), 0.0)
+            meter.settle(held.pop(), 0.0, 0.0)
         assert meter.used(5.0) == len(held) <= limit
 
 
@@ -140,7 +140,7 @@ def test_what_is_settled_after_midnight_belongs_to_yesterday() -> None:
     day = Calendar("tpd", 1, "k", 50, lambda now: math.floor(now / 100 + 1) * 100.0)
     entry = day.take(90.0, 40)
     day.take(110.0, 10)
-    day.settle(entry, 5)
+    day.settle(entry, 5, 0.0)
     assert day.used(111.0) == 10
 
 

@@ -176,7 +176,7 @@ class Batch:
     def _drop(self, claim: Claim) -> None:
         self.pulses.ended(claim.lane.number, claim.lane.target, claim)
         for meter, entry in zip(claim.lane.meters, claim.entries, strict=True):
-            meter.settle(entry, 1.0)
+            meter.settle(entry, 1.0, 0.0)
 
     def _pull(self) -> float:
         """Every ready lane takes jobs, least recently used first. Gives the next moment at which one may."""
