@@ -37,6 +37,15 @@ def duration(text: str, name: str) -> float:
     return value
 
 
+def until(text: str, name: str) -> float:
+    """Seconds from now: a duration, a time of day of this place, or a date and time."""
+    import datetime as dt
+
+    from llmfan.cli.moments import seconds_until
+
+    return seconds_until(text, name, dt.datetime.now().astimezone())
+
+
 def positive(value: float | None, name: str) -> float | None:
     if value is not None and not 0 < value < float("inf"):
         raise typer.BadParameter(f"expected a positive number, got {value:g}", param_hint=name)

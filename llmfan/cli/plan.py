@@ -35,6 +35,8 @@ def plan(
     system: Annotated[str | None, typer.Option("--system", metavar="TEXT", help="A system prompt for every prompt.", rich_help_panel=_SETTINGS)] = None,
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", metavar="N", min=1, help="Longest answer.", rich_help_panel=_SETTINGS)] = None,
     max_cost: Annotated[float | None, typer.Option("--max-cost", metavar="USD", help="Stop before passing this cost.", rich_help_panel=_BOUNDS)] = None,
+    deadline: Annotated[str | None, typer.Option("--deadline", metavar="T", help="Paid keys help as far as free ones would be later than this: 2h, 07:30.", rich_help_panel=_BOUNDS)] = None,
+    hedge: Annotated[bool, typer.Option("--hedge", help="Send the last stragglers a second time elsewhere; the first answer counts.", rich_help_panel=_BOUNDS)] = False,
     prompt_field: Annotated[str | None, typer.Option("--prompt-field", metavar="NAME", help="The field that holds the prompt; may be a dotted path.", rich_help_panel=_INPUT)] = None,
     expect_field: Annotated[str | None, typer.Option("--expect-field", metavar="NAME", help="The field that holds the expected answer.", rich_help_panel=_INPUT)] = None,
     id_field: Annotated[str | None, typer.Option("--id-field", metavar="NAME", help="The field that holds the id.", rich_help_panel=_INPUT)] = None,
@@ -53,7 +55,8 @@ def plan(
 
     options = RunOptions(
         mode=given.choice(mode), limit=limit, repeat=repeat, shuffle=shuffle, seed=seed, concurrency=concurrency,
-        system=system, max_tokens=max_tokens, max_cost=given.positive(max_cost, "--max-cost"),
+        system=system, max_tokens=max_tokens, max_cost=given.positive(max_cost, "--max-cost"), hedge=hedge,
+        deadline=None if deadline is None else given.until(deadline, "--deadline"),
         prompt_field=prompt_field, expect_field=expect_field, id_field=id_field, template=given.template(template),
     )  # fmt: skip
     fleet, there = _fleet(given.providers_file(providers, packaged=True), env_file, only or [], exclude or [])

@@ -35,7 +35,7 @@ HORIZON_S = 100 * 365 * DAY
 LATE_SHARE = 0.95
 _UNCOUNTED = Usage(0, 0)
 #: What comes back: an answer (what it was charged, tokens in, tokens out), or a refusal.
-_Outcome = tuple[Charge, int, int] | Failure
+_Outcome = tuple[Charge | None, int, int] | Failure
 
 
 class Ran(Struct, kw_only=True):
@@ -159,10 +159,11 @@ class Course:
             self._give_up([(claim.job, failure)])
         self._start_pacers()
 
-    def _answer(self, claim: Claim, outcome: tuple[Charge, int, int], now: float) -> None:
+    def _answer(self, claim: Claim, outcome: tuple[Charge | None, int, int], now: float) -> None:
         dispatcher, lane, job = self._dispatcher, claim.lane, claim.job
         charge, tokens_in, tokens_out = outcome
-        self._far.ends(now, lane, charge, tokens_out)
+        if charge is not None:
+            self._far.ends(now, lane, charge, tokens_out)
         usage = Usage(tokens_in, tokens_out) if lane.counts_tokens else _UNCOUNTED
         spent = dispatcher.settle_answer(claim, usage, now)
         if spent is not None:

@@ -42,6 +42,8 @@ def plan_document(
         "finishes": finished is not None and ran.stops is None,
         "finishes_at": None if finished is None else _moment(start, finished),
         "ending": ran.ending,
+        "deadline_s": _round(forecast.deadline),
+        "meets_deadline": None if forecast.deadline is None else _meets(finished, forecast.deadline),
         "stops": _stops(ran, start),
         "refused": ran.refused,
         "unservable": {"jobs": ran.unservable, "why": ran.why},
@@ -66,6 +68,10 @@ def plan_document(
         "instead_of_s": _round(instead_of),
         "assumptions": _assumptions(forecast, there),
     }
+
+
+def _meets(finished: float | None, deadline: float) -> bool:
+    return finished is not None and finished <= deadline
 
 
 def _stops(ran: Ran, start: dt.datetime) -> dict[str, Any] | None:

@@ -58,6 +58,7 @@ class Forecast(Struct, kw_only=True):
 
     ran: Ran
     jobs: int
+    deadline: float | None
     ideal: float | None
     low: float | None
     high: float | None
@@ -85,8 +86,9 @@ class Forecaster:
         ideal = self._ideal(crew.lanes, answers, jobs)
         low, high, how = self._interval(ran, crew.lanes, jobs)
         return Forecast(
-            ran=ran, jobs=jobs, ideal=ideal, low=low, high=high, how=how, gains=self._gains(ran, jobs),
-            lanes=crew.lanes, answers=answers, quota_left=quota_left(crew.lanes, ran.duration),
+            ran=ran, jobs=jobs, deadline=self._options.deadline, ideal=ideal, low=low, high=high, how=how,
+            gains=self._gains(ran, jobs), lanes=crew.lanes, answers=answers,
+            quota_left=quota_left(crew.lanes, ran.duration),
         )  # fmt: skip
 
     def duration(self) -> float | None:
@@ -102,7 +104,7 @@ class Forecaster:
         answers, speakers = self._answers(crew.lanes, seed, doubt), crew.speakers
         jobs = count * len(scopes(crew.lanes, options.mode))
         course = Course(
-            dispatcher, answers, FarEnd(fleet, self._limits, self._wall),
+            dispatcher, answers, FarEnd(fleet, self._limits, self._wall, crew.lanes),
             lambda job, lane: speakers[lane.number].max_tokens_for(job), Holds(dispatcher, Random(f"{seed} looks")),
         )  # fmt: skip
         return crew, answers, jobs, course.run()

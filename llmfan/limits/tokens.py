@@ -28,7 +28,7 @@ SLACK = 0.05
 #: So many reports in a row have to tell of somebody else: one alone may only have met requests on the way.
 AGREE = 3
 #: A window's worth leaves over so long at least: a wrong guess is then seen after few refusals.
-RAMP_S, RAMP_SHARE = 5.0, 1 / 12
+RAMP_S, RAMP_SHARE = 3.0, 1 / 20
 #: The shortest of so many last answers is how soon a request can end, and be charged.
 SERVICES = 16
 

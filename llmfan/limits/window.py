@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard
 
 from llmfan.records import KnownLimit, Report
 from llmfan.units import DAY
@@ -54,7 +54,6 @@ class Meter(Protocol):
         """Counts what was sent at `at`, before this process began, if it still counts. Oldest first."""
 
 
-@runtime_checkable
 class Learner(Meter, Protocol):
     """A limit that learns from what comes back. `hold`: nothing leaves before."""
 
@@ -73,6 +72,10 @@ class Learner(Meter, Protocol):
     def known(self, at: float) -> KnownLimit: ...
 
     def remember(self, known: KnownLimit) -> None: ...
+
+
+def learns(meter: Meter) -> TypeGuard[Learner]:
+    return hasattr(meter, "refused")
 
 
 class WindowLog:

@@ -113,6 +113,8 @@ def _named(provider: str, limit: str, keys: Sequence[str]) -> str:
 
 def _warnings(plan: Entry) -> list[Text]:
     said = []
+    if plan["meets_deadline"] is False:
+        said.append(f"the deadline, in {spell(plan['deadline_s'])}, would be missed")
     stops = plan["stops"]
     if stops is not None:
         said.append(

@@ -36,8 +36,13 @@ class Board:
         heapq.heappush(self._timed, (until, lane.number, lane.stamp, lane))
 
     def park(self, lane: Lane, why: str) -> None:
+        """Until something that is in flight ends."""
         lane.standing, lane.waits_for = Standing.PARKED, why
         self.parked[lane] = None
+
+    def pace(self, lane: Lane, why: str) -> None:
+        """Until its pacer grants a departure: nothing that ends changes that."""
+        lane.standing, lane.waits_for = Standing.PARKED, why
 
     def idle(self, lane: Lane) -> None:
         lane.standing = Standing.IDLE

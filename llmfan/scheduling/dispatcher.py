@@ -152,7 +152,7 @@ class Dispatcher:
             self._board.park(lane, "a limit not known yet")
             return None
         if group.paced and not group.permit:
-            self._board.park(lane, "the pace of its limit")
+            self._board.pace(lane, "the pace of its limit")
             return None
         return self._take(lane, now)
 

@@ -60,7 +60,6 @@ class Hedges(Generic[Flight]):
         self._left = max(1, int(SHARE * jobs))
         self._bucket = BUCKET
         self._paid = paid
-        self._twins: dict[Flight, Flight] = {}
         self._doubled: set[Flight] = set()
 
     # ---------------------------------------------------------- deciding
@@ -119,19 +118,10 @@ class Hedges(Generic[Flight]):
     # ---------------------------------------------------------- what became of it
 
     def sent(self, flight: Flight, copy: Flight) -> None:
-        """A copy has left."""
+        """A copy has left. Neither is sent again, whichever ends first and however."""
         self._left -= 1
-        self._twins[flight], self._twins[copy] = copy, flight
         self._doubled |= {flight, copy}
         self.cost.attempts += 1
-
-    def ended(self, flight: Flight) -> Flight | None:
-        """A flight has ended, however it did. Gives its twin if that is still in flight."""
-        self._doubled.discard(flight)
-        twin = self._twins.pop(flight, None)
-        if twin is not None:
-            del self._twins[twin]
-        return twin
 
     def answered(self) -> None:
         self._bucket = min(BUCKET, self._bucket + REFILL)

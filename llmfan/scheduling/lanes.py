@@ -10,7 +10,7 @@ from typing import Literal
 
 from llmfan.limits.axes import PLAIN, Cost
 from llmfan.limits.gauge import Gauge
-from llmfan.limits.window import Learner, Meter
+from llmfan.limits.window import Meter, learns
 from llmfan.records import Failure, Target
 from llmfan.scheduling.cooldown import Circuit, Cooldown
 from llmfan.settings import AXES, Price
@@ -123,7 +123,7 @@ class Lane:
     def use(self, meters: Iterable[Meter]) -> None:
         """The counters its requests pass from now on; those in flight settle with the ones they took."""
         self.meters = tuple(meters)
-        self.learners = tuple(n for n, meter in enumerate(self.meters) if isinstance(meter, Learner))
+        self.learners = tuple(n for n, meter in enumerate(self.meters) if learns(meter))
         self.booked = tuple(m for m in self.meters if AXES[m.axis][1] >= MINUTE)  # what outlives a run
         self.counts_tokens = self.price is not None or any(m.unit != 0 for m in self.meters)
 

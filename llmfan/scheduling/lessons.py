@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from llmfan.limits.axes import UNITS
-from llmfan.limits.window import Calendar, Entry, Learner, Meter
+from llmfan.limits.window import Entry, Meter, learns
 from llmfan.records import Failure, Report
 from llmfan.settings import AXES
 from llmfan.units import DAY
@@ -40,7 +40,7 @@ def refused(
     hold = -math.inf
     for n in learners:
         meter = meters[n]
-        assert isinstance(meter, Learner)
+        assert learns(meter)
         if n == culprit:
             meter.refused(entries[n], now, failure.wait)
             hold = meter.hold
@@ -53,7 +53,7 @@ def overloaded(meters: Sequence[Meter], learners: Iterable[int], entries: Sequen
     """It could not be served for load: fewer at once from now on, and nothing is known of the rest."""
     for n in learners:
         meter = meters[n]
-        assert isinstance(meter, Learner)
+        assert learns(meter)
         if meter.axis == "concurrency":
             meter.refused(entries[n], now, None)
         else:
@@ -91,15 +91,20 @@ def _meant(meters: Sequence[Meter], report: Report) -> int | None:
     is that of a day."""
     for n, meter in enumerate(meters):
         if meter.axis == report.axis:
-            return n if isinstance(meter, Learner | Calendar) else None
+            return n if _hears(meter) else None
     if report.axis not in ("requests", "tokens"):
         return None
-    fits = [n for n, m in enumerate(meters) if isinstance(m, Learner | Calendar) and _counts(m, report.axis)]
+    fits = [n for n, m in enumerate(meters) if _hears(m) and _counts(m, report.axis)]
     days = [n for n in fits if AXES[meters[n].axis][1] >= DAY]
     paces = [n for n in fits if AXES[meters[n].axis][1] < DAY]
     if days and (not paces or _of_a_day(meters[days[0]], meters[paces[0]], report)):
         return days[0]
     return paces[0] if paces else None
+
+
+def _hears(meter: Meter) -> bool:
+    """Whether it takes reports: those that learn, and a day's counter."""
+    return hasattr(meter, "told")
 
 
 def _counts(meter: Meter, what: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 
 from msgspec import Struct
 
-from llmfan.limits.window import Calendar, Learner, Meter
+from llmfan.limits.window import Calendar, Meter, learns
 from llmfan.records import Booking, Known, KnownLimit
 from llmfan.scheduling.dispatcher import Dispatcher
 from llmfan.scheduling.lanes import Lane
@@ -52,7 +52,7 @@ def recall(
     meters = {(meter.owner, meter.axis): meter for meter in _all(dispatcher)}
     for limit in known.limits:
         meter = meters.get((limit.owner, limit.axis))
-        if isinstance(meter, Learner | Calendar):
+        if meter is not None and (learns(meter) or isinstance(meter, Calendar)):
             meter.remember(limit)
     dispatcher.finish.recall(known.targets)
     dispatcher.estimator.recall(known.targets)
@@ -70,7 +70,7 @@ def recall(
 
 def known_of(dispatcher: Dispatcher, wall: float) -> Known:
     """What this run knows of its limits. Those of which nobody has said or seen anything are left out."""
-    limits = [meter.known(wall) for meter in _all(dispatcher) if isinstance(meter, Learner | Calendar)]
+    limits = [meter.known(wall) for meter in _all(dispatcher) if (learns(meter) or isinstance(meter, Calendar))]
     names = dict.fromkeys(lane.target.name for lane in dispatcher.lanes)
     targets = [dispatcher.finish.pulses.known(name, dispatcher.estimator.tokens_per_char(name), wall) for name in names]
     return Known(

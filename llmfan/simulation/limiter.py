@@ -153,10 +153,8 @@ class SlidingCounter(Counter):
         used = self._last * (1 - through) + self._now
         left = (1 - through) * self.window
         over = used + cost - self.limit
-        if self._now + cost > self.limit:  # what stands in this window alone is too much: it has to fade in the next
-            wait = left + self.window * (1.0 - max(0.0, self.limit - cost) / self._now) if self._now > 0 else left
-        else:
-            wait = min(left, over * self.window / self._last) if self._last > 0 else left
+        # Where this window alone is full, its end is what real ones name, too early though it is.
+        wait = min(left, over * self.window / self._last) if self._last > 0 else left
         return self._verdict(used, cost, wait, left)
 
     def take(self, now: float, cost: float) -> Entry:

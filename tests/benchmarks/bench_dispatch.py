@@ -55,7 +55,7 @@ def drive(keys: int, jobs: int, waiting: int) -> float:
             assert spec is not None
             heapq.heappush(permits, (state.now + 1.0 / spec[1], number, claim.lane.group))
         upcoming = [permits[0][0] if permits else state.now + 1.0, dispatcher.next_wake()]
-        state.now = max(state.now, min(upcoming + [due[0][0]] * bool(due))) + 1e-6
+        state.now = max(state.now, min([*upcoming, *(item[0] for item in due[:1])])) + 1e-6
         while due and due[0][0] <= state.now:
             dispatcher.settle_answer(heapq.heappop(due)[2], usage, state.now)
             done += 1

@@ -74,6 +74,7 @@ class Claim:
 
     def __init__(self, job: int, lane: Lane, entries: list[Entry], sent: float):
         self.job, self.lane, self.entries, self.sent = job, lane, entries, sent
+        self.twin: Claim | None = None
 
 
 def fleet(rows: list[Row]) -> list[Lane]:
@@ -166,8 +167,7 @@ class Batch:
         self._drop(claim)
         self.pulses.answered(lane.target, self.now - claim.sent, 100)
         self.hedges.answered()
-        twin = self.hedges.ended(claim)
-        if twin is not None:
+        if (twin := claim.twin) is not None:
             self._drop(twin)
             self.hedges.lost(10, 0, None, twin.sent < claim.sent)
         self.done[claim.job] = True
@@ -217,7 +217,9 @@ class Batch:
             free = [Offer(lane.number, lane.target, s) for lane, s in services if lane.ready(self.now) <= self.now]
             chosen = self.hedges.choose(late, free, self.now, lambda claim, lane: True)
             for claim, number in chosen:
-                self.hedges.sent(claim, self._send(self.lanes[number], claim.job))
+                copy = self._send(self.lanes[number], claim.job)
+                copy.twin, claim.twin = claim, copy
+                self.hedges.sent(claim, copy)
             if not chosen:
                 return self.hedges.next_look(late, [s for _, s in services], self.now)
 
