@@ -194,6 +194,7 @@ def build_dispatcher(
         speed=options.speed,
         deadline=deadline,
         hedge=options.hedge,
+        sticky=options.sticky,
         again=crew.shop.again if any(p.learn != "off" for p in fleet.providers) else None,
     )
     expect(dispatcher, jobs_per_scope, options.mode)

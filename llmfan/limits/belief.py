@@ -20,7 +20,8 @@ RAMP_S, RAMP_SHARE = 5.0, 1 / 12
 #: A long batch spreads it further, the last of it (where a late arrival costs a refusal in each window) most.
 LONG, LONG_WINDOWS, TAIL, TAIL_SHARE = 1.4, 4.0, 3.0, 0.85
 #: Until a window's worth has passed, sends at most double in this time: a small bucket is then met by few.
-FIRST_S, FIRST_SHARE = 1.0, 1 / 60
+#: A batch of no more windows than this has no time for it.
+FIRST_S, FIRST_SHARE, FEW = 1.0, 1 / 60, 0.6
 #: Beyond the highest count that was ever clean: one at a time, about as long as a 429 takes.
 STEP_S, STEP_SHARE = 0.3, 0.5
 #: What is known to refill as it goes is asked for this much less than its rate.
@@ -145,6 +146,8 @@ class Belief:
         if self._best < self.limit and self._lo <= len(self._log.live):
             if self._lo > 0:
                 return max(gap, min(STEP_S * self._second, STEP_SHARE * self.period / self._lo))
+            if self._jobs <= FEW * self.limit:
+                return gap * FEW
             first = min(FIRST_S * self._second, FIRST_SHARE * self.period)
             return max(gap, first / 2.0 ** ((self._sends + 2).bit_length() - 1))
         return gap

@@ -106,7 +106,7 @@ class Gauge(Verdicts):
         self._carried += 1
         return sent
 
-    def settle(self, entry: Entry, amount: float, now: float = 0.0) -> None:
+    def settle(self, entry: Entry, amount: float, now: float) -> None:
         """A request that left has left."""
 
     def used(self, now: float) -> float:

@@ -23,6 +23,8 @@ SLOW_S = 1.0
 DOUBT, DOUBT_KNOWN = 2.0, 6.0
 #: Refused at no more than so many: it takes one at a time, and wants so much more between two.
 STRICT, SPREAD_S, SPREAD_SHARE = 3, 0.28, 0.35
+#: So many hints in a row may turn out to be too short.
+HINTS = 3
 #: A server's count may be above ours by so much before it means that somebody else uses the key.
 SLACK = 0.05
 
@@ -31,7 +33,7 @@ class Verdicts(Belief):
     """A belief that learns from refusals. All hold times end in `hold`: nothing leaves before."""
 
     def _refused_anew(self, entry: Sent, now: float, told: float | None) -> None:
-        """The first refusal of a wave. `told`: until when the server wants to be left alone, which is all a hint says."""
+        """The first refusal of a wave. `told`: until when the server wants to be left alone; a hint says no more."""
         n = self._count(entry.at)
         if now - entry.at > SLOW_S * self._second:
             n = max(n, self._count(now - 0.2 * self._second))
@@ -41,6 +43,7 @@ class Verdicts(Belief):
         gap = self.period / self.limit
         near = n >= NEAR * self.limit - 1
         if self.learn == "off":
+            self._asking, self._probe = "window", None
             self.hold = told or now + max(self._second, gap)
         elif self._paced:
             self._spacing_failed(entry.at, now, gap, told)
@@ -68,7 +71,7 @@ class Verdicts(Belief):
             self._log.revive(now - self.period - self.margin)
             if self._strikes >= 4:
                 self._set(now, self.limit - max(1.0, 0.02 * self.limit))
-        self.hold = told or now + min(4 * self.period, max(self._second, gap / 2) * 2 ** (self._run - 1))
+        self.hold = told or now + min(4 * self.period, max(self._second, gap / 2) * 2 ** min(self._run - 1, 8))
 
     def _spacing_failed(self, at: float, now: float, gap: float, told: float | None) -> None:
         self._run += 1
@@ -192,7 +195,10 @@ class Verdicts(Belief):
                 self._window_is(now, n)
                 self._asking = "window"
         else:
-            wait = min(4.0, 0.125 * 2**self._misses) * self.period * (0.75 + 0.5 * self._rng.random())
+            wait = min(4.0, 0.125 * 2 ** min(self._misses, 8)) * self.period * (0.75 + 0.5 * self._rng.random())
+        if told is not None and self._misses > HINTS:  # its hints were wrong before
+            wait = max(wait, told - now)
+            told = None
         self.hold = told or now + wait
 
     def _look_failed(self, now: float) -> None:

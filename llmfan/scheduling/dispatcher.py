@@ -21,10 +21,11 @@ from llmfan.scheduling.claim import Claim
 from llmfan.scheduling.estimate import Estimator, dollars
 from llmfan.scheduling.failover import Policy, charge, eligible, is_exhausted
 from llmfan.scheduling.finish import Finish
-from llmfan.scheduling.jobs import Job, Waiting
+from llmfan.scheduling.jobs import Feed, Job, Waiting
 from llmfan.scheduling.lanes import Group, Lane, ProviderState, Standing
 from llmfan.scheduling.purse import Purse
 from llmfan.scheduling.rests import Rests
+from llmfan.scheduling.stickiness import Shelf
 from llmfan.scheduling.stranded import Stranded
 
 #: Seconds without a send after this machine ran out of sockets.
@@ -61,6 +62,7 @@ class Dispatcher:
         deadline: float | None = None,
         hedge: bool = False,
         again: Again | None = None,
+        sticky: str | None = None,
     ):
         self.lanes, self.waiting, self.estimator = lanes, waiting, estimator
         self.concurrency, self.policy, self.purse, self.rng = concurrency, policy, purse, rng
@@ -87,6 +89,10 @@ class Dispatcher:
         self._look_for_stragglers_at = math.inf
         self.accounts = Accounts(lanes, again, say) if again is not None else None
         self._review_at = 0.0
+        self._shelf: Shelf | None = None
+        feed = waiting.feeds.get("")
+        if sticky is not None and isinstance(feed, Feed):
+            self._shelf = waiting.feeds[""] = Shelf(feed, sticky, self.finish.takes, speed)
         self._held_by: dict[Meter, list[Lane]] = {}  # lanes that wait for a token limit
 
     # -------------------------------------------------------------- deciding
@@ -159,9 +165,12 @@ class Dispatcher:
     def _take(self, lane: Lane, now: float) -> Claim | None:
         """The first job this lane may serve, if every limit has room for it now: reserved in the same step."""
         while True:
-            found = self.waiting.first(lambda job: self._may(lane, job, now), lane.names)
+            found = self.waiting.first(lambda job: self._may(lane, job, now), lane.names, lane.number, now)
             if found is None:
-                self._board.idle(lane)
+                if self._shelf is not None and self._shelf.peek() is not None and not lane.out:
+                    self._wait(lane, self._shelf.look_again(now) + LOOK_S, "prompts of its own")
+                else:
+                    self._board.idle(lane)
                 return None
             job, came_back = found
             again = self.finish.better_wait(
@@ -171,13 +180,13 @@ class Dispatcher:
                 self._wait(lane, again, "a faster key")
                 return None
             if job.ambiguous > self.policy.max_ambiguous:
-                self.waiting.remove(job, came_back)
+                self.waiting.remove(job, came_back, lane.number)
                 self.ended.append((job, CUT_OFF))
                 continue
             cost = self.estimator.cost(job, lane, self._max_tokens(job, lane)) if lane.counts_tokens else PLAIN
             at, meter = self._earliest(lane, cost, now)
             if at == NEVER and meter is not None:
-                self.waiting.remove(job, came_back)
+                self.waiting.remove(job, came_back, lane.number)
                 self._too_large(job, lane, meter, cost)
                 continue
             worst = self._worst(job, lane)
@@ -188,7 +197,7 @@ class Dispatcher:
                 assert meter is not None
                 self._wait(lane, at, meter.axis, is_quota(meter.axis), meter)
                 return None
-            self.waiting.remove(job, came_back)
+            self.waiting.remove(job, came_back, lane.number)
             return self._claim(job, lane, cost, worst, now)
 
     def _worst(self, job: Job, lane: Lane) -> float:

@@ -12,6 +12,7 @@ from llmfan.scheduling.hedging import Hedges, Late, Offer
 from llmfan.scheduling.lanes import Lane, Standing
 from llmfan.scheduling.pulse import Pulses
 from llmfan.scheduling.reach import Drip, Reach, answers, reach_of
+from llmfan.scheduling.stickiness import AHEAD, PATIENCE_S
 from llmfan.scheduling.tail import Tail
 
 #: What free keys are trusted with before a deadline: this share of what they could do at best.
@@ -96,6 +97,14 @@ class Finish:
             lane.meters, service, self._costs.get(lane.number, PLAIN), now, left,
             opens=lane.rest_until, drips=drips, free=free, out=self.pulses.moments(lane.number),
         )  # fmt: skip
+
+    def takes(self, number: int, now: float, within: float = PATIENCE_S) -> float:
+        """How many jobs a lane can take from now on within so many seconds."""
+        lane = self._by_number[number]
+        reach = self._reach(lane, 0.0, now, AHEAD)
+        if reach is None or reach.opens > now + within:
+            return 0.0
+        return min([limit.sends(now + within) for _, limit in reach.limits], default=math.inf)
 
     # ---------------------------------------------------------- what happens
 

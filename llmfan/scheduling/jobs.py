@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from llmfan.errors import UserError
 from llmfan.records import Failure, Message, Prompt, Target
@@ -114,6 +114,22 @@ def _length(messages: list[Message]) -> int:
     return total
 
 
+class Supply(Protocol):
+    """Jobs not sent yet. `first` and `take` say which lane asks."""
+
+    @property
+    def empty(self) -> bool: ...
+
+    @property
+    def fault(self) -> str | None: ...
+
+    def peek(self) -> Job | None: ...
+
+    def first(self, lane: int, now: float) -> Job | None: ...
+
+    def take(self, job: Job | None = None, lane: int = -1) -> Job: ...
+
+
 class Feed:
     """Jobs not sent yet, read one ahead from an iterator that reads the prompt set as it goes."""
 
@@ -132,18 +148,22 @@ class Feed:
             self.empty = self._head is None
         return self._head
 
-    def take(self) -> Job:
-        job = self.peek()
-        assert job is not None
+    def first(self, lane: int, now: float) -> Job | None:
+        """The job this lane should take: whoever asks gets the next."""
+        return self.peek()
+
+    def take(self, job: Job | None = None, lane: int = -1) -> Job:
+        head = self.peek()
+        assert head is not None
         self._head = None
-        return job
+        return head
 
 
 class Waiting:
     """All jobs that wait: `feeds` by restriction, and `back` by place."""
 
     def __init__(self, feeds: dict[str, Feed], unsent: int = 0):
-        self.feeds = feeds
+        self.feeds: dict[str, Supply] = dict(feeds)
         self.back: dict[tuple[Any, ...], deque[Job]] = {}
         self._unsent, self._back = unsent, 0
 
@@ -158,7 +178,9 @@ class Waiting:
         self._back += 1
         self.back.setdefault(job.place, deque()).append(job)
 
-    def first(self, allowed: Callable[[Job], bool], names: tuple[str, ...]) -> tuple[Job, bool] | None:
+    def first(
+        self, allowed: Callable[[Job], bool], names: tuple[str, ...], lane: int = -1, now: float = 0.0
+    ) -> tuple[Job, bool] | None:
         """The first job a lane called `names` may serve, and whether it is one that came back. Those go first."""
         for place, jobs in self.back.items():
             only = place[0]
@@ -166,7 +188,7 @@ class Waiting:
                 return jobs[0], True
         for name in names:
             feed = self.feeds.get(name)
-            if feed is not None and (job := feed.peek()) is not None and allowed(job):
+            if feed is not None and (job := feed.first(lane, now)) is not None and allowed(job):
                 return job, False
         return None
 
@@ -176,10 +198,10 @@ class Waiting:
         self._back -= len(jobs)
         return jobs
 
-    def remove(self, job: Job, came_back: bool) -> None:
+    def remove(self, job: Job, came_back: bool, lane: int = -1) -> None:
         if not came_back:
             self._unsent -= 1
-            self.feeds[job.only].take()
+            self.feeds[job.only].take(job, lane)
             return
         self._back -= 1
         jobs = self.back[job.place]

@@ -40,7 +40,7 @@ def mark_of(job: Job, rule: str) -> int | None:
         return None if user is None else _hash(user)
     system, first = _beginning(job)
     whole = system or first[:PREFIX_CHARS]
-    text = whole if rule == "prefix" else f"{system}\n{first}"[: int(rule)]
+    text = whole if rule == "prefix" else (system + first)[: int(rule)]
     return _hash(text) if text.strip() else None
 
 
@@ -81,16 +81,19 @@ class Shelf:
                 spilled = job
         return homeless or spilled
 
-    def take(self, job: Job, lane: int) -> None:
+    def take(self, job: Job | None = None, lane: int = -1) -> Job:
         """A lane takes a job; what begins like it is at home there from now on."""
+        job = job or self.peek()
+        assert job is not None
         held = self._held.pop(job)
-        if held.mark is None:
-            return
+        if held.mark is None or lane < 0:
+            return job
         homes = self._homes.setdefault(held.mark, set())
         homes.add(lane)
         self._homes.move_to_end(held.mark)
         if len(self._homes) > MARKS:
             self._homes.popitem(last=False)
+        return job
 
     def look_again(self, now: float) -> float:
         """When a job that is left to another lane may be taken by any."""

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from llmfan.records import Failure
 from llmfan.scheduling.failover import eligible
-from llmfan.scheduling.jobs import Feed, Job, Waiting
+from llmfan.scheduling.jobs import Job, Supply, Waiting
 from llmfan.scheduling.lanes import Lane
 from llmfan.scheduling.rests import short
 
@@ -68,7 +68,7 @@ class Stranded:
         self.waiting.put_back(job)
         return True
 
-    def _end_feed(self, feed: Feed, why: Failure) -> bool:
+    def _end_feed(self, feed: Supply, why: Failure) -> bool:
         unsent = replace(why, message=f"not sent: {short(why)}")
         for _ in range(SLICE):  # a million prompts for a dead key are not held at once
             if feed.peek() is None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from llmfan.limits.tokens import Reserved, TokenWindow
-from llmfan.limits.window import NEVER, SETTLE, Learner, guard
+from llmfan.limits.window import NEVER, SETTLE, learns, guard
 from llmfan.records import KnownLimit, Report
 from llmfan.simulation.limiter import Bucket, Counter, FixedWindow, SlidingLog
 
@@ -40,7 +40,7 @@ def send(tokens: TokenWindow, now: float, amount: float) -> tuple[Reserved, floa
 
 def test_it_is_a_learner() -> None:
     """The scheduler asks for the protocol, not for the class."""
-    assert isinstance(window(), Learner)
+    assert learns(window())
 
 
 @exact

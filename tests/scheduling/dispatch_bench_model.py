@@ -213,7 +213,9 @@ class Batch:
         """Sends what is worth sending again; gives the moment to look again."""
         while True:
             late = [Late(c, n, at, self.pulses.of(self.lanes[n].target)) for n, c, at in self.pulses.flights()]
-            services = [(lane, s) for lane in self.lanes if (s := self.pulses.service(lane.target, self.now)) is not None]
+            services = [
+                (lane, s) for lane in self.lanes if (s := self.pulses.service(lane.target, self.now)) is not None
+            ]
             free = [Offer(lane.number, lane.target, s) for lane, s in services if lane.ready(self.now) <= self.now]
             chosen = self.hedges.choose(late, free, self.now, lambda claim, lane: True)
             for claim, number in chosen:
