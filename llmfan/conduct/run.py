@@ -288,6 +288,7 @@ class Run:
             self.pump()
             if group.permit:
                 await used.wait()
+                await departures.left()
 
     async def _watch(self, started: float) -> None:
         """Ticks the screen, and ends a run that passes a bound."""

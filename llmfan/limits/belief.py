@@ -7,7 +7,7 @@ teach; `gauge` is what the scheduler asks.
 from __future__ import annotations
 
 import math
-import random
+from random import Random
 
 from llmfan.limits.evidence import SendLog, Sent
 from llmfan.limits.window import guard
@@ -50,7 +50,7 @@ class Belief:
         speed: float = 1.0,
         learn: str = "down",
         burst: int | None = None,
-        rng: random.Random,
+        rng: Random,
         open_: bool = False,
     ):
         self.axis, self.owner, self.declared, self.learn, self.burst = axis, owner, declared, learn, burst

@@ -34,3 +34,12 @@ class Departures:
     async def leave(self) -> None:
         await self._limiter.acquire()
         self._left = asyncio.get_running_loop().time()
+
+    async def left(self) -> None:
+        """It left only now: what has leaked since it might have is put back, or the next would follow on its heels."""
+        now = asyncio.get_running_loop().time()
+        burst, rate = self._spec
+        leaked = min(1.0, rate * (now - self._left))
+        self._left = now
+        if leaked > 0 and self._limiter.has_capacity(leaked):
+            await self._limiter.acquire(leaked)
