@@ -165,11 +165,11 @@ class Course:
         if charge is not None:
             self._far.ends(now, lane, charge, tokens_out)
         usage = Usage(tokens_in, tokens_out) if lane.counts_tokens else _UNCOUNTED
+        if claim.twin is not None and (twin := dispatcher.drop_twin(claim, usage)) is not None:
+            dispatcher.release(twin, now)
         spent = dispatcher.settle_answer(claim, usage, now)
         if spent is not None:
             self._cost = (self._cost or 0.0) + spent
-        if claim.twin is not None and (twin := dispatcher.drop_twin(claim, usage)) is not None:
-            dispatcher.release(twin, now)
         if dispatcher.changed:
             self._start_pacers()
         self._last = now

@@ -98,7 +98,9 @@ class Forecaster:
     def _play(self, fleet: Fleet, seed: str, doubt: bool = False) -> tuple[Crew, list[Answers], int, Ran]:
         options, crew = self._options, self._crew(fleet)
         count = min(len(self._outlines), options.limit or len(self._outlines)) * options.repeat
-        dispatcher = build_dispatcher(fleet, crew, options, self._prompts, count, lambda text: None)
+        dispatcher = build_dispatcher(
+            fleet, crew, options, self._prompts, count, lambda text: None, deadline=options.deadline
+        )
         Bookkeeper(self._ledger, dispatcher, lambda moment: self._wall.timestamp() + moment).recall(0.0)
         expect(dispatcher, count, options.mode)
         answers, speakers = self._answers(crew.lanes, seed, doubt), crew.speakers

@@ -1,4 +1,4 @@
-"""`--what-if groq.keys=3` and its like: the fleet as it would be with other keys, limits or priorities."""
+"""`--what-if NAME.keys=3` and its like: the fleet as it would be with other keys, limits or priorities."""
 
 from __future__ import annotations
 

@@ -67,6 +67,7 @@ class Belief:
         self.hold = -math.inf  # nothing leaves before
         self._refills = self._full = False
         self._paced = self._sure = False  # sure: it refills as it goes, so no window of it is ever full
+        self._haunted = 0  # probes refused for what it counts
         self._counts: bool | None = None  # whether the server counts what it refuses
         self._log = SendLog()
         self._fresh = -math.inf  # what left before does not count any more, whatever its age
@@ -160,7 +161,7 @@ class Belief:
         """The last wave may ask once whether its window has begun already: on fixed windows it mostly has."""
         if self._asking or self._jobs - self._carried > self.limit or self.learn == "off":
             return False
-        return self._refusals_ever + 1 <= max(1.0, LOOKS * self._carried)
+        return self._refusals_ever + 1 <= LOOKS * self._carried
 
     @property
     def _patience_s(self) -> float:

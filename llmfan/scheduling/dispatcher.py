@@ -93,7 +93,7 @@ class Dispatcher:
         feed = waiting.feeds.get("")
         if sticky is not None and isinstance(feed, Feed):
             self._shelf = waiting.feeds[""] = Shelf(feed, sticky, self.finish.takes, speed)
-        self._held_by: dict[Meter, list[Lane]] = {}  # lanes that wait for a token limit
+        self._held_by: dict[Meter, list[Lane]] = {}  # lanes that wait for a limit's moment
 
     # -------------------------------------------------------------- deciding
 
@@ -432,7 +432,7 @@ class Dispatcher:
         if self._board.parked:
             self._board.wake([p for p in self._board.parked if p.group.permit or not p.group.paced])
         for meter in claim.meters:
-            if meter.unit != 0 and (held := self._held_by.get(meter)):  # given back: others may go sooner
+            if held := self._held_by.get(meter):  # given back, or learned: others may go sooner
                 self._board.wake([p for p in held if p.standing is Standing.TIMED and p.held_by is meter])
                 held.clear()
 
@@ -447,7 +447,7 @@ class Dispatcher:
 
     def _wait(self, lane: Lane, until: float, why: str, quota: bool = False, meter: Meter | None = None) -> None:
         lane.held_by = meter
-        if meter is not None and meter.unit != 0:
+        if meter is not None:
             self._held_by.setdefault(meter, []).append(lane)
         if quota and not lane.spent:
             self._changed()  # who waits for a better place has to look again

@@ -62,6 +62,7 @@ class Lane:
         if slots is not None:
             self.meters.append(InFlight(self.target.key, slots))
         self.last_used = number - 10**9
+        self.looks = 0.0  # it leaves the jobs to others until then
 
     def ready(self, now: float) -> float:
         """The moment of its next departure; inf while all slots are taken."""
@@ -176,7 +177,7 @@ class Batch:
     def _drop(self, claim: Claim) -> None:
         self.pulses.ended(claim.lane.number, claim.lane.target, claim)
         for meter, entry in zip(claim.lane.meters, claim.entries, strict=True):
-            meter.settle(entry, 1.0, 0.0)
+            meter.settle(entry, 1.0, self.now)
 
     def _pull(self) -> float:
         """Every ready lane takes jobs, least recently used first. Gives the next moment at which one may."""
@@ -189,9 +190,9 @@ class Batch:
             queue = self.own[number] or self.shared
             if not queue:
                 continue
-            at = lane.ready(self.now)
+            at = max(lane.looks, lane.ready(self.now))
             if at <= self.now and self.policy.startswith("finish-aware"):
-                at = self.tail.better_wait(lane, len(queue), self.now) or at
+                lane.looks = at = self.tail.better_wait(lane, len(queue), self.now) or at
             if at > self.now:
                 wakes = min(wakes, at)
                 continue
