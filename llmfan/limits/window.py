@@ -186,29 +186,3 @@ class Calendar:
     def _roll(self, now: float) -> None:
         if now >= self._resets_at:
             self._used, self._resets_at = 0.0, self._next_reset(now)
-
-
-class InFlight:
-    """At most `limit` at once."""
-
-    axis, unit, period = "concurrency", 0, 0.0
-
-    def __init__(self, owner: str, limit: float):
-        self.owner, self.limit = owner, limit
-        self._now = 0.0
-
-    def ready(self, now: float, amount: float) -> float:
-        return now if self._now + 1 <= self.limit else SETTLE
-
-    def take(self, now: float, amount: float) -> Entry:
-        self._now += 1
-        return Entry(now, 1.0)
-
-    def settle(self, entry: Entry, amount: float, now: float) -> None:
-        self._now -= 1
-
-    def used(self, now: float) -> float:
-        return self._now
-
-    def recall(self, at: float, now: float, amount: float) -> None:
-        """Nothing of an earlier process is in flight any more."""

@@ -30,6 +30,8 @@ from llmfan.scheduling.stranded import Stranded
 
 #: Seconds without a send after this machine ran out of sockets.
 PAUSE_S = 0.25
+#: A refusal with this status is about what calls in flight may cost, not about how many there are.
+MONEY = 402
 #: Between two looks for stragglers, at least.
 LOOK_S = 0.1
 #: Between two looks whether keys share an account after all.
@@ -351,7 +353,7 @@ class Dispatcher:
         if failure.reports:
             self._told(claim, failure.reports, now)
         self._free(claim, kept, now, kept[5])
-        if failure.kind == "rate_limited" and not is_exhausted(failure):
+        if failure.kind == "rate_limited" and failure.http_status != MONEY and not is_exhausted(failure):
             if self.accounts is not None and self.accounts.refused(claim, failure, now):
                 self._regrouped()
             hold = lessons.refused(claim.meters, claim.learners, claim.entries, failure, now)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmfan.limits.axes import MeterShop, is_quota, next_boundary, owner_of
-from llmfan.limits.window import Calendar, InFlight, WindowLog
+from llmfan.limits.gauge import Gauge
+from llmfan.limits.slots import Slots
+from llmfan.limits.tokens import TokenWindow
+from llmfan.limits.window import Calendar
 from llmfan.secret import Secret
 from llmfan.settings import AXES, KeySettings, LimitSet, ModelSettings, Preset, Provider
 
@@ -101,7 +105,7 @@ def shop_for(made: LimitSet, speed: float = 1.0) -> tuple[MeterShop, Provider]:
         name="p", preset=Preset(name="p", checked="2026-11-20"), preset_name="p", api="openai", base_url="http://x",
         keys=keys, models=[ModelSettings(name="m")], limits={(k.label, "m"): made for k in keys},
     )  # fmt: skip
-    return MeterShop(lambda now: utc(2026, 11, 21, 12) + dt.timedelta(seconds=now * speed), speed), provider
+    return MeterShop(lambda now: utc(2026, 11, 21, 12) + dt.timedelta(seconds=now * speed), Random(1), speed), provider
 
 
 def test_the_same_limit_of_the_same_owner_is_one_counter() -> None:
@@ -109,20 +113,27 @@ def test_the_same_limit_of_the_same_owner_is_one_counter() -> None:
     shop, provider = shop_for(limits("account", rpm=5, tpm=100, concurrency=2, rpd=50))
     one, two = (shop.meters(provider, k, "m") for k in provider.keys)
     assert [id(m) for m in one] == [id(m) for m in two]
-    assert [type(m) for m in one] == [WindowLog, WindowLog, InFlight, Calendar]
+    assert [type(m) for m in one] == [Gauge, TokenWindow, Slots, Calendar]
 
 
 def test_each_axis_counts_its_own_unit() -> None:
     """Tokens counted as requests would never bind."""
     shop, provider = shop_for(limits(rpm=5, tpm=100, itpm=50, otpm=50, neurons_per_day=10, usd_per_day=1))
-    assert [m.unit for m in shop.meters(provider, provider.keys[0], "m")] == [0, 1, 2, 3, 4, 5]
+    assert [m.unit for m in shop.meters(provider, provider.keys[0], "m")] == [0, 1, 2, 3, 4, 5, 0]  # the last: at once
+
+
+def test_a_rate_that_nobody_gave_has_a_gauge_that_learns_it() -> None:
+    """A target without one could never be slowed down."""
+    shop, provider = shop_for(limits(tpm=100))
+    gauges = [m for m in shop.meters(provider, provider.keys[0], "m") if isinstance(m, Gauge)]
+    assert [(m.axis, m.declared) for m in gauges] == [("rpm", None)]
 
 
 @pytest.mark.parametrize("speed", [1.0, 30.0])
 def test_a_faster_clock_makes_every_window_and_day_that_much_shorter(speed: float) -> None:
     """All figures of a simulated run are scaled alike, or its limits are not those of the file."""
     shop, provider = shop_for(limits(rpm=5, rpd=2), speed)
-    minute, day = shop.meters(provider, provider.keys[0], "m")
+    minute, day, _ = shop.meters(provider, provider.keys[0], "m")
     for _ in range(5):
         minute.take(0.0, 1)
     assert 60 / speed < minute.ready(0.0, 1) <= 60.51 / speed
@@ -134,7 +145,7 @@ def test_a_rolling_day_is_a_window_and_not_a_date() -> None:
     """`reset: rolling`: what was sent at noon comes back at noon."""
     made = LimitSet(axes={"rpd": 2}, origin={"rpd": "provider"}, reset="rolling")
     shop, provider = shop_for(made)
-    (day,) = shop.meters(provider, provider.keys[0], "m")
+    day = shop.meters(provider, provider.keys[0], "m")[0]
     day.take(0.0, 1)
     day.take(100.0, 1)
     assert 86400 <= day.ready(200.0, 1) <= 86401

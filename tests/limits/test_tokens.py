@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from llmfan.limits.tokens import Reserved, TokenWindow
-from llmfan.limits.window import NEVER, SETTLE, learns, guard
+from llmfan.limits.window import NEVER, SETTLE, guard, learns
 from llmfan.records import KnownLimit, Report
 from llmfan.simulation.limiter import Bucket, Counter, FixedWindow, SlidingLog
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmfan.limits.window import NEVER, SETTLE, Calendar, InFlight, WindowLog, guard
+from llmfan.limits.slots import Slots
+from llmfan.limits.window import NEVER, SETTLE, Calendar, WindowLog, guard
 from llmfan.simulation.limiter import Bucket, Counter, FixedWindow, SlidingLog
 
 PERIOD = 2.0
@@ -112,7 +113,7 @@ def test_an_idle_window_holds_nothing(wanted: list[tuple[float, int]], real: lis
 @given(steps=st.lists(st.booleans(), max_size=80), limit=st.integers(1, 4))
 def test_in_flight_never_passes_its_cap_and_returns_to_nothing(steps: list[bool], limit: int) -> None:
     """One too many is a 429, one lost is a slot less for the rest of the run."""
-    meter, held = InFlight("k", limit), []
+    meter, held = Slots("k", limit), []
     for start in steps:
         ready = meter.ready(5.0, 1)
         assert ready in (5.0, SETTLE)

@@ -73,7 +73,7 @@ def test_a_longer_rest_is_never_shortened_by_an_earlier_answer(tmp_path: Path) -
 
 
 def test_thirty_refusals_at_once_are_one_lesson(tmp_path: Path) -> None:
-    """One wave cuts the pace once and rests the key once; thirty cuts would stop it for the rest of the run."""
+    """One wave rests the key once and teaches once; thirty cuts would stop it for the rest of the run."""
     wave = always(429, {"error": {"message": "slow down"}}, latency=0.2)
     happened = play(
         tmp_path, [provider("p", axes={"rpm": 3000}, burst=30)], {"p": until(0.1, wave, good())}, 60,
@@ -82,8 +82,7 @@ def test_thirty_refusals_at_once_are_one_lesson(tmp_path: Path) -> None:
     answered_once(happened, 60)
     first_wave = [a for a in happened.attempts if a["outcome"] == "rate_limited"]
     assert len(first_wave) >= 4
-    lane = happened.crew.lanes[0]
-    assert len(lane.cooldowns) == 1
+    assert happened.crew.lanes[0].group.pace.limit > 1000
     assert happened.duration < 5
 
 

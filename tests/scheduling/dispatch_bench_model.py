@@ -19,7 +19,8 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).parents[2])]
 
 from llmfan.limits.axes import PLAIN  # noqa: E402
-from llmfan.limits.window import SETTLE, Entry, InFlight, Meter, WindowLog  # noqa: E402
+from llmfan.limits.slots import Slots
+from llmfan.limits.window import SETTLE, Entry, Meter, WindowLog  # noqa: E402
 from llmfan.records import KnownTarget, Target  # noqa: E402
 from llmfan.scheduling.hedging import Hedges, Late, Offer  # noqa: E402
 from llmfan.scheduling.pulse import Pulses  # noqa: E402
@@ -60,7 +61,7 @@ class Lane:
         self.target = Target(provider=provider, model="m", key=f"{provider}#{number}")
         self.meters: list[Meter] = [WindowLog("rpm", 0, self.target.key, rpm, 60.0, 0.0)]
         if slots is not None:
-            self.meters.append(InFlight(self.target.key, slots))
+            self.meters.append(Slots(self.target.key, slots))
         self.last_used = number - 10**9
         self.looks = 0.0  # it leaves the jobs to others until then
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmfan.limits.gauge import Gauge
-from llmfan.limits.window import InFlight, Meter, WindowLog
+from llmfan.limits.slots import Slots
+from llmfan.limits.window import Meter, WindowLog
 from llmfan.records import Failure, Prompt, Target, Usage
 from llmfan.scheduling.claim import Claim
 from llmfan.scheduling.dispatcher import Dispatcher
@@ -64,7 +65,7 @@ def test_no_more_in_flight_than_the_cap_over_all_keys() -> None:
 def test_among_ready_lanes_priority_first_then_the_least_recently_used() -> None:
     """The user's order, then turns."""
     low, high = proven("low"), proven("high")
-    slots = [InFlight(f"k{n}", 2) for n in range(3)]
+    slots = [Slots(f"k{n}", 2) for n in range(3)]
     made = [lane(0, low, [slots[0]]), lane(1, high, [slots[1]], priority=5), lane(2, high, [slots[2]], priority=5)]
     assert keys(dispatcher(made, jobs(6)).match(NOW)) == ["high#1", "high#2", "high#1", "high#2", "low#0", "low#0"]
 
@@ -83,7 +84,7 @@ def test_all_limits_of_a_job_are_reserved_or_none() -> None:
 
 def test_a_settled_claim_frees_its_slot_for_the_next_job() -> None:
     """In-flight caps are given back by every kind of ending."""
-    cap = InFlight("k", 1)
+    cap = Slots("k", 1)
     d = dispatcher([lane(0, proven("p"), [cap])], jobs(4))
     (claim,) = d.match(NOW)
     d.settle_answer(claim, USAGE, NOW + 1)
@@ -131,7 +132,7 @@ def test_free_and_paid_lanes_never_wait_for_each_other() -> None:
 def test_what_was_never_answered_waits_for_the_first_answer_of_its_new_place_and_then_leaves() -> None:
     """The lanes that passed it by have to be asked again."""
     new = ProviderState("new", None)
-    first, second = InFlight("a", 1), InFlight("b", 1)
+    first, second = Slots("a", 1), Slots("b", 1)
     d = dispatcher([lane(0, new, [first]), lane(1, new, [second])], jobs(1))
     (claim,) = d.match(NOW)
     (job,) = jobs(1)
@@ -152,7 +153,7 @@ def test_whatever_comes_back_in_whatever_order_the_counts_are_right(
     steps: list[tuple[float, str]], limit: int, cap: int
 ) -> None:
     """A claim is settled once; no job is in two places; limits hold."""
-    state, log, slots = proven("p"), WindowLog("rps", 0, "k", limit, 2.0, 0.0), InFlight("k", cap)
+    state, log, slots = proven("p"), WindowLog("rps", 0, "k", limit, 2.0, 0.0), Slots("k", cap)
     d = dispatcher([lane(0, state, [log, slots]), lane(1, proven("q"))], jobs(30), concurrency=6)
     now, flying, ended, sends = NOW, [], 0, []
     failures = {

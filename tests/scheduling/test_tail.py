@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmfan.limits.axes import PLAIN
-from llmfan.limits.window import InFlight, Meter, WindowLog
+from llmfan.limits.slots import Slots
+from llmfan.limits.window import Meter, WindowLog
 from llmfan.records import Target
 from llmfan.scheduling.reach import Drip, Reach, answers, at_most, reach_of
 from llmfan.scheduling.tail import Tail
@@ -30,7 +31,7 @@ def lane(
     key = f"k{number}"
     meters: list[Meter] = [] if rpm == math.inf else [WindowLog("rpm", 0, key, rpm, 60.0, 0.0)]
     if slots is not None:
-        meters.append(InFlight(key, slots))
+        meters.append(Slots(key, slots))
     target = Target(provider=f"p{number}", model="m", key=key, priority=priority, paid=paid)
     return SimpleNamespace(number=number, target=target, meters=meters, service=service, able=True, out=[])
 
