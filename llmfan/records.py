@@ -98,7 +98,8 @@ class Failure(Struct, frozen=True, kw_only=True):
     """Why a request has no answer: a value, not an exception.
 
     `scope` says what is ruled out; `wait` for how long (seconds; None: not said); `free`: refused before it was
-    processed, so it costs no attempt; `ambiguous`: sent and perhaps processed and billed. `axis` names the limit that
+    processed, so it costs no attempt; `ambiguous`: sent and perhaps processed and billed. `latest`: nobody asked for the
+    wait, it is when the limit has passed at the latest. `axis` names the limit that
     refused it, where the server said which; `reports` is what it told of its limits.
     """
 
@@ -108,6 +109,7 @@ class Failure(Struct, frozen=True, kw_only=True):
     http_status: int | None = None
     permanent: bool = False
     wait: float | None = None
+    latest: bool = False
     free: bool = False
     ambiguous: bool = False
     axis: str = ""

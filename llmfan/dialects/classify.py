@@ -11,7 +11,7 @@ from llmfan.dialects.bodies import ErrorBody, one_line, read_error
 from llmfan.dialects.headers import value_of
 from llmfan.dialects.quotas import told
 from llmfan.dialects.signs import ROWS, STATUS_WORDS
-from llmfan.dialects.waits import wait_for
+from llmfan.dialects.waits import is_asked, wait_for
 from llmfan.records import Failure
 from llmfan.settings import ErrorRow, Kind, Preset, Scope
 
@@ -62,13 +62,15 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, preset: Prese
     row = _row_for(status, headers, body, error, preset)
     said = told(row, status, headers, error, preset, now_wall)
     free = row.kind in FREE
+    wait = wait_for(row, headers, error, said, preset, now_wall)
     return Failure(
         kind=row.kind,
         scope=row.scope,
         message=one_line(error.message) or f"HTTP status {status} without a reason",
         http_status=status,
         permanent=row.permanent,
-        wait=wait_for(row, headers, error, said, preset, now_wall),
+        wait=wait,
+        latest=wait is not None and row.kind == "rate_limited" and not is_asked(headers, error, now_wall),
         free=free,
         ambiguous=status in _UNSURE and not free,
         axis=said.axis,

@@ -41,6 +41,11 @@ def wait_for(
     return row.wait
 
 
+def is_asked(headers: Mapping[str, str], body: ErrorBody, now_wall: float | None) -> bool:
+    """Whether the server asked for a wait; a limit's reset only says by when it has passed at the latest."""
+    return any(wait is not None for wait in _asked_for(headers, body, now_wall))
+
+
 def next_day(zone: str, now_wall: float) -> float:
     """Seconds to the next midnight of a zone; a day there may have 23 or 25 hours."""
     place: tzinfo
@@ -85,12 +90,17 @@ def _hint(headers: Mapping[str, str], body: ErrorBody, told: Told, now_wall: flo
 def _hints(headers: Mapping[str, str], body: ErrorBody, told: Told, now_wall: float | None) -> Iterator[float | None]:
     yield retry_wait(headers, now_wall)
     yield _reset(told.headers, told.axis)
+    yield from _asked_for(headers, body, now_wall)
+    yield _reset(told.copies, told.axis)
+
+
+def _asked_for(headers: Mapping[str, str], body: ErrorBody, now_wall: float | None) -> Iterator[float | None]:
+    yield retry_wait(headers, now_wall)
     yield _asked(body.details)
     yield _retry_info(body.details)
     yield _prose(body.message)
     yield _dated(body.message, now_wall)
     yield retry_wait(copied_headers(body.details), now_wall)
-    yield _reset(told.copies, told.axis)
 
 
 def _reset(reports: tuple[Report, ...], axis: str) -> float | None:

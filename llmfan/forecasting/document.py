@@ -31,7 +31,7 @@ def plan_document(
 
     `instead_of`: the duration without the wishes of `--what-if`.
     """
-    ran, finished = forecast.ran, forecast.ran.finished
+    ran, finished = forecast.ran, forecast.duration
     gains = [{"name": g.name, "duration_s": _round(g.duration), "how": g.how} for g in forecast.gains]
     return {
         "duration_s": _round(finished),

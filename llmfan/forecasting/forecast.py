@@ -34,6 +34,9 @@ SPARE_JOBS = 60_000
 MOST_REPLAYS, FEWEST_REPLAYS = 8, 3
 #: Quantile of Student's t at 95 %, by degrees of freedom: 90 % of the courses lie within so many deviations.
 T95 = {2: 2.92, 3: 2.353, 4: 2.132, 5: 2.015, 6: 1.943, 7: 1.895}
+#: So many courses' middle is the expected duration, where that many are not too long to be played: the last answer of
+#: a short batch may come soon or late.
+MIDDLE_OF = 5
 #: What is never drawn (a request that fails, a late wake-up): the interval is at least so wide to either side.
 UNMODELLED = 0.01
 
@@ -50,13 +53,15 @@ class Gain(Struct, frozen=True):
 
 
 class Forecast(Struct, kw_only=True):
-    """`ran` is the expected course. `low` and `high` hold 90 % of the courses it may take.
+    """`ran` is a course as it may be expected, `duration` the middle of some such (None: it never ends), and `low` to
+    `high` holds 90 % of what it may be.
 
     `how`: `played` (whole courses with other draws), or `bound` (the least time the limits permit, under other draws:
     a large batch is too long to be played over again, and its spread is that of its bound).
     """
 
     ran: Ran
+    duration: float | None
     jobs: int
     deadline: float | None
     ideal: float | None
@@ -84,16 +89,18 @@ class Forecaster:
     def forecast(self) -> Forecast:
         crew, answers, jobs, ran = self._play(self._fleet, f"{self._options.seed}")
         ideal = self._ideal(crew.lanes, answers, jobs)
-        low, high, how = self._interval(ran, crew.lanes, jobs)
+        middle = self._middle(ran, jobs)
+        low, high, how = self._interval(middle, crew.lanes, jobs)
         return Forecast(
-            ran=ran, jobs=jobs, deadline=self._options.deadline, ideal=ideal, low=low, high=high, how=how,
-            gains=self._gains(ran, jobs), lanes=crew.lanes, answers=answers,
+            ran=ran, duration=middle, jobs=jobs, deadline=self._options.deadline, ideal=ideal, low=low, high=high,
+            how=how, gains=self._gains(ran, middle, jobs), lanes=crew.lanes, answers=answers,
             quota_left=quota_left(crew.lanes, ran.duration),
         )  # fmt: skip
 
     def duration(self) -> float | None:
         """The expected duration alone."""
-        return self._play(self._fleet, f"{self._options.seed}")[3].finished
+        _, _, jobs, ran = self._play(self._fleet, f"{self._options.seed}")
+        return self._middle(ran, jobs)
 
     def _play(self, fleet: Fleet, seed: str, doubt: bool = False) -> tuple[Crew, list[Answers], int, Ran]:
         options, crew = self._options, self._crew(fleet)
@@ -128,10 +135,18 @@ class Forecaster:
 
     # -------------------------------------------------------------- how sure it is, what would change it
 
-    def _interval(self, ran: Ran, lanes: Sequence[Lane], jobs: int) -> tuple[float | None, float | None, How]:
+    def _middle(self, ran: Ran, jobs: int) -> float | None:
+        if ran.finished is None or jobs * MIDDLE_OF > SPARE_JOBS:
+            return ran.finished
+        more = [self._play(self._fleet, f"{self._options.seed} again {n}")[3].finished for n in range(1, MIDDLE_OF)]
+        return statistics.median([ran.finished, *(each for each in more if each is not None)])
+
+    def _interval(
+        self, middle: float | None, lanes: Sequence[Lane], jobs: int
+    ) -> tuple[float | None, float | None, How]:
         replays = min(MOST_REPLAYS, SPARE_JOBS // max(1, jobs))
         how: How = "played" if replays >= FEWEST_REPLAYS else "bound"
-        middle, seed = ran.finished, self._options.seed
+        seed = self._options.seed
         if middle is None:
             return None, None, how
         if how == "played":
@@ -142,13 +157,20 @@ class Forecaster:
         factor = math.exp(_deviation(drawn))
         return min(middle / factor, middle * (1 - UNMODELLED)), max(middle * factor, middle * (1 + UNMODELLED)), how
 
-    def _gains(self, ran: Ran, jobs: int) -> list[Gain]:
+    def _gains(self, ran: Ran, middle: float | None, jobs: int) -> list[Gain]:
         """Keyless providers have no second key."""
         names = [p.name for p in self._fleet.providers if any(k.secret is not None for k in p.keys)]
-        if jobs * len(names) <= SPARE_JOBS:
-            seed = f"{self._options.seed}"
-            return [Gain(n, self._play(one_more(self._fleet, n), seed)[3].finished, "played") for n in names]
-        return [Gain(n, ran.progress.one_more_key(n) if ran.finished is not None else None, "read") for n in names]
+        if ran.finished is None or middle is None:
+            return [Gain(name, None, "read") for name in names]
+        played = jobs * len(names) <= SPARE_JOBS
+        found = []
+        for name in names:
+            sooner: float | None = ran.progress.one_more_key(name)
+            if played:
+                sooner = self._play(one_more(self._fleet, name), f"{self._options.seed}")[3].finished
+            share = None if sooner is None else sooner / max(1e-9, ran.finished)
+            found.append(Gain(name, None if share is None else middle * share, "played" if played else "read"))
+        return found
 
 
 def _deviation(durations: Sequence[float | None]) -> float:

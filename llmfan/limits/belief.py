@@ -19,6 +19,8 @@ START_PER_MINUTE = 10.0
 RAMP_S, RAMP_SHARE = 5.0, 1 / 12
 #: A long batch spreads it further, the last of it (where a late arrival costs a refusal in each window) most.
 LONG, LONG_WINDOWS, TAIL, TAIL_SHARE = 1.4, 4.0, 3.0, 0.85
+#: One of a window or a few spreads it less: there is no time to make up for it.
+MIDDLING = 0.85
 #: Until a window's worth has passed, sends at most double in this time: a small bucket is then met by few.
 #: A batch of no more windows than this has no time for it.
 FIRST_S, FIRST_SHARE, FEW = 1.0, 1 / 60, 0.6
@@ -139,6 +141,8 @@ class Belief:
         if self._paced:
             return (self.period + self.margin) / (self.limit - 1 if self.limit > 20 else self.limit) + self._spread
         slow = LONG if self._look is not None or self._jobs > LONG_WINDOWS * self.limit else 1.0
+        if slow == 1 and self._jobs > FEW * self.limit:
+            slow = MIDDLING
         if slow > 1 and TAIL_SHARE * self.limit <= self._carried < self.limit:
             slow *= TAIL
         if slow > 1 and not self.kind and self.limit <= self._carried < 2 * self.limit:

@@ -42,7 +42,7 @@ def refused(
         meter = meters[n]
         assert learns(meter)
         if n == culprit:
-            meter.refused(entries[n], now, failure.wait)
+            meter.refused(entries[n], now, None if failure.latest else failure.wait)
             hold = meter.hold
         elif meter.axis != "concurrency":  # that it was refused for another reason says nothing of how many at once
             meter.lost(entries[n], now)

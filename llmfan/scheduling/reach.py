@@ -119,14 +119,24 @@ def _window(meter: Meter, amount: float, now: float, left: int, opens: float) ->
     return Window(max(now, opens), opens, room, back, max(first, opens), max(last, opens), span)
 
 
-def at_most(meters: Iterable[Meter], service: float, within: float, slots: float) -> float:
+#: What bounds a lane whatever it has sent: (seconds until it comes round, how many), 0 seconds for a cap at once.
+Shape = tuple[tuple[float, float], ...]
+
+
+def shape(meters: Iterable[Meter]) -> Shape:
+    """Lanes of one shape and service time can do the same at best. Tokens are left out: they bind no looser."""
+    bounds = [
+        (0.0 if meter.axis == "concurrency" else _span(meter), meter.limit) for meter in meters if meter.unit == 0
+    ]
+    return tuple(bound for bound in bounds if bound[1] < math.inf)
+
+
+def at_most(bounds: Shape, service: float, within: float, slots: float) -> float:
     """More jobs than this no lane answers within so many seconds, whatever its counters hold at the moment."""
-    most = slots * math.ceil(within / max(service, 1e-4))
-    for meter in meters:
-        if meter.axis == "concurrency":
-            most = min(most, meter.limit * math.ceil(within / max(service, 1e-4)))
-        elif meter.unit == 0 and meter.limit < math.inf:
-            most = min(most, meter.limit * (1 + math.floor((within - service) / _span(meter))))
+    turns = math.ceil(within / max(service, 1e-4))
+    most = slots * turns
+    for span, limit in bounds:
+        most = min(most, limit * (turns if span == 0 else 1 + math.floor((within - service) / span)))
     return most
 
 

@@ -7,17 +7,18 @@ this one. For jobs of one size that is the schedule that ends first. Away from t
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
 from llmfan.scheduling.lanes import Lane
-from llmfan.scheduling.reach import Reach, answers, at_most
+from llmfan.scheduling.reach import Reach, answers, at_most, shape
 
 #: How long a forecast stands, as a share of the service time it is for; what is sent meanwhile is counted off.
 GRAIN = 0.04
 #: A lane that waits looks again after this share of its service time: a faster one may have stopped being able.
-LOOK_SHARE = 1 / 16
+LOOK_SHARE = 1 / 32
 
 
 class _Kind(Struct, frozen=True):
@@ -124,13 +125,14 @@ class Tail:
         self._seen, self._unasked = self._version(now), 8 * len(self._lanes) + 64
         self._concurrency = max(self._concurrency, self._slots())
         known = [(s, lane) for lane in self._lanes if (s := self._service(lane, now)) is not None]
+        alike = Counter((service, shape(lane.meters)) for service, lane in known)
         kinds: dict[tuple[str, int, bool, float], _Kind] = {}
         self._kinds = {}
         for service, lane in known:
             target = lane.target
             ident = (target.name, target.priority, target.paid, round(math.log(max(service, 1e-4)), 1))
             if ident not in kinds:
-                far = sum(at_most(x.meters, s, service, self._concurrency) for s, x in known if s < service)
+                far = sum(n * at_most(x, s, service, self._concurrency) for (s, x), n in alike.items() if s < service)
                 kinds[ident] = _Kind(target.name, target.priority, target.paid, service, far)
             self._kinds[lane.number] = kinds[ident]
         self._far = max((kind.far for kind in kinds.values()), default=0.0)

@@ -87,7 +87,7 @@ def test_a_plan_tells_the_run(name: str, tmp_path: Path) -> None:
     """A forecast that is off is worse than none: somebody starts a batch in the evening on its word."""
     case = CASES[name]
     both = rehearse(tmp_path, case.providers(), questions(case.jobs), case.options)
-    real, planned = both.run.duration, both.plan.ran.duration
+    real, planned = both.run.duration, both.plan.duration
     assert planned == pytest.approx(real, rel=0.03)
     for each in both.real_shares.keys() | both.planned_shares.keys():
         assert both.planned_shares.get(each, 0.0) == pytest.approx(both.real_shares.get(each, 0.0), abs=0.05)

@@ -6,6 +6,7 @@ Caps are those of the full measurement (twelve seeds); SLACK and SPARE are what 
 from __future__ import annotations
 
 import datetime as dt
+import datetime as dt
 import statistics
 from pathlib import Path
 from typing import Any, NamedTuple
