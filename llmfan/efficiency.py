@@ -7,25 +7,26 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from llmfan.limits.axes import Cost
-from llmfan.limits.ideal import Flow, LaneFlow, Scope, ideal_of_scopes
-from llmfan.limits.window import Calendar, Meter
+from llmfan.limits.flows import flow_of
+from llmfan.limits.ideal import LaneFlow, Scope, ideal_of_scopes
 from llmfan.measures.accumulate import Accumulator, Tally
 from llmfan.scheduling.lanes import Lane
 from llmfan.scheduling.losses import Losses
 
 
 def ideal_of_run(
-    accumulator: Accumulator, lanes: Sequence[Lane], scopes: Iterable[str], concurrency: int
+    accumulator: Accumulator, lanes: Sequence[Lane], scopes: Iterable[str], concurrency: int, start: float
 ) -> float | None:
     """The bound for what was answered: `scopes` are the places each prompt went to ("" is anywhere). None if nothing
-    was answered. Limits count as they are believed by now, requests as they cost on average, answers as the median.
+    was answered. Limits count as they are believed by now, requests as they cost on average, answers as the median;
+    `start` is the run's first moment.
     """
     made = []
     for name in scopes:
         here = [lane for lane in lanes if name in lane.names]
         tally = _of(accumulator, here)
         if tally.ok:
-            flows = [_flows(accumulator, lane, tally) for lane in here if _served(accumulator, lane)]
+            flows = [_flows(accumulator, lane, tally, start) for lane in here if _served(accumulator, lane)]
             made.append(Scope(jobs=_requests(tally), cost=_cost(tally), lanes=tuple(flows)))
     return ideal_of_scopes(made, concurrency) if made else None
 
@@ -68,19 +69,14 @@ def _cost(tally: Tally) -> Cost:
     return (1.0, mean_in + mean_out, mean_in, mean_out, 0.0, (tally.cost or 0.0) / n)
 
 
-def _flows(accumulator: Accumulator, lane: Lane, whole: Tally) -> LaneFlow:
+def _flows(accumulator: Accumulator, lane: Lane, whole: Tally, start: float) -> LaneFlow:
     mine = accumulator.merged(lambda ident: ident[0] == lane.target.provider)
     latency = next(
         (t.sketches["latency_s"].quantile(0.5) or 0.0 for t in (mine, whole) if t.sketches["latency_s"].n), 0.0
     )
     turns = _requests(mine) / mine.ok if mine.ok else 1.0
     return LaneFlow(
-        flows=tuple(_flow(m) for m in lane.meters if m.axis != "concurrency" and m.limit < math.inf),
+        flows=tuple(flow_of(m, start) for m in lane.meters if m.axis != "concurrency" and m.limit < math.inf),
         service=latency / turns,
         in_flight=tuple((m.owner, m.limit) for m in lane.meters if m.axis == "concurrency" and m.limit < math.inf),
     )
-
-
-def _flow(meter: Meter) -> Flow:
-    period = math.inf if isinstance(meter, Calendar) else getattr(meter, "period", math.inf)
-    return Flow(owner=meter.owner, unit=meter.unit, limit=meter.limit, period=period)

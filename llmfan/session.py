@@ -201,7 +201,7 @@ class Session:
     def _sum_up(self, run: Run, crew: Crew, total: int, header: dict[str, Any], now: float) -> Outcome:
         unsent = max(0, total - self.accumulator.done)
         ideal = ideal_of_run(
-            self.accumulator, crew.lanes, scopes(crew.lanes, self.options.mode), self.options.concurrency
+            self.accumulator, crew.lanes, scopes(crew.lanes, self.options.mode), self.options.concurrency, run.started
         )
         last_claim = run.dispatcher.last_claim - run.started + run.scribe.offset
         nearness = efficiency(ideal, self.accumulator.merged(), run.losses, last_claim, run.late())

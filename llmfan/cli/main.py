@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from llmfan.cli.plan import plan
 from llmfan.cli.run import run
 from llmfan.cli.version import show_version
 
@@ -21,6 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command(epilog="Example: llmfan run prompts.jsonl -p providers.yaml --limit 100")(run)
+app.command(epilog="Example: llmfan plan prompts.jsonl -p providers.yaml --what-if NAME.keys=3")(plan)
 
 
 @app.callback(invoke_without_command=True)

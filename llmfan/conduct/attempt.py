@@ -78,7 +78,7 @@ class Attempts:
             return
         job, dispatcher = claim.job, self._dispatcher
         usage = answer.usage or self._estimate(claim, answer)
-        if claim.twin is not None and (twin := dispatcher.drop_twin(claim, usage)) is not None:
+        if dispatcher.pairs is not None and (twin := dispatcher.pairs.drop(claim, usage)) is not None:
             self.cancel(twin)
         spent = dispatcher.settle_answer(claim, usage, reply.ended, reports)
         _keep(job, reply, answer, usage, spent)

@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Callable, Coroutine
+from typing import Any, Literal
 
 from msgspec import Struct
 
 from llmfan.conduct.attempt import Attempts
 from llmfan.conduct.bookkeeper import Bookkeeper
+from llmfan.conduct.pacer import Pacers
 from llmfan.conduct.scribe import Scribe
 from llmfan.errors import UserError
 from llmfan.measures.sketch import Sketch
-from llmfan.pacing.departures import Departures
 from llmfan.ports import Clock, Observer
 from llmfan.scheduling.claim import Claim
 from llmfan.scheduling.dispatcher import Dispatcher
-from llmfan.scheduling.lanes import Group, Lane, Standing
+from llmfan.scheduling.lanes import Lane, Standing
 from llmfan.scheduling.losses import Losses
-from llmfan.scheduling.outlook import SHORT_RESET_S, comes_by_itself, reasons, waits_for_known
+from llmfan.scheduling.outlook import SHORT_RESET_S, comes_by_itself, reasons, resets, waits_for_known
 
 Ending = Literal["done", "interrupted", "bound", "nothing_left", "storage"]
 TICK_S, LAG_S, KEEP_S = 0.25, 0.1, 30.0
@@ -67,7 +67,7 @@ class Run:
         self._tasks: asyncio.TaskGroup | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._finished = asyncio.Event()
-        self._used: dict[Group, asyncio.Event] = {}
+        self._pacers = Pacers(dispatcher, self.pump, self._chore)
         self._chores: list[asyncio.Task[None]] = []
         self._last_end = 0.0
         self._asleep_until = -math.inf
@@ -98,11 +98,11 @@ class Run:
     async def _all_tasks(self, started: float) -> None:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            self._start_pacers()
-            self._chores.append(tasks.create_task(self._watch(started)))
+            self._pacers.start()
+            self._chore(self._watch(started))
             if self._audit:
-                self._chores.append(tasks.create_task(self.scribe.journal.keep_synced()))
-                self._chores.append(tasks.create_task(self._measure_lag()))
+                self._chore(self.scribe.journal.keep_synced())
+                self._chore(self._measure_lag())
             self.pump()
             await self._finished.wait()
             for chore in self._chores:
@@ -149,10 +149,7 @@ class Run:
         dispatcher, journal = self.dispatcher, self.scribe.journal
         claims = dispatcher.match(now)
         self._clerk.write_ahead(now)
-        if self._used:
-            for claim in claims:
-                if claim.lane.group in self._used:
-                    self._used[claim.lane.group].set()
+        self._pacers.used(claims)
         for job, failure in dispatcher.ended:
             self.scribe.never_served(job, failure)
         dispatcher.ended.clear()
@@ -194,7 +191,7 @@ class Run:
             finally:
                 del self._carrying[claim]
             if self.dispatcher.changed:  # a refusal may have given any group of its scope a pace
-                self._start_pacers()
+                self._pacers.start()
             claims = self._advance()
             if not claims:
                 self._flying.discard(task)
@@ -202,6 +199,10 @@ class Run:
             claim = claims[0]
             for other in claims[1:]:
                 self._start(other)
+
+    def _chore(self, work: Coroutine[Any, Any, None]) -> None:
+        assert self._tasks is not None
+        self._chores.append(self._tasks.create_task(work))
 
     def _cancel(self, claim: Claim) -> None:
         task = self._carrying.get(claim)
@@ -240,7 +241,7 @@ class Run:
         elif soonest - now > SHORT_RESET_S and all(lane.standing is Standing.TIMED and lane.spent for lane in wanted):
             when = self._describe_wait(soonest)
             if not self._bounds.wait:
-                self._end_now("nothing_left", f"every quota is spent; the first comes back {when} ({_resets(wanted)})")
+                self._end_now("nothing_left", f"every quota is spent; the first comes back {when} ({resets(wanted)})")
             elif self._asleep_until != soonest:
                 self._asleep_until = soonest
                 self.observer.say(f"every quota is spent: asleep until the first comes back {when} (--wait)")
@@ -264,31 +265,6 @@ class Run:
         at = self.dispatcher.next_wake()
         if not math.isinf(at) and not self._finished.is_set():
             self._timer = asyncio.get_running_loop().call_later(max(0.0, at - now) + TIMER_S, self.pump)
-
-    def _start_pacers(self) -> None:
-        for group in self.dispatcher.groups:
-            if group.paced and group not in self._used:
-                self._start_pacer(group)
-
-    def _start_pacer(self, group: Group) -> None:
-        self._used[group] = asyncio.Event()
-        assert self._tasks is not None
-        self._chores.append(self._tasks.create_task(self._pace(group, self._used[group])))
-
-    async def _pace(self, group: Group, used: asyncio.Event) -> None:
-        """The one acquirer of a limit group: a permit at a time, held until somebody leaves with it."""
-        departures: Departures | None = None
-        while (spec := group.pace.spec()) is not None:
-            if departures is None:
-                departures = Departures(*spec)
-            await departures.retune(*spec)
-            await departures.leave()
-            used.clear()
-            self.dispatcher.grant(group)
-            self.pump()
-            if group.permit:
-                await used.wait()
-                await departures.left()
 
     async def _watch(self, started: float) -> None:
         """Ticks the screen, and ends a run that passes a bound."""
@@ -318,9 +294,3 @@ class Run:
             before = self._clock()
             await asyncio.sleep(LAG_S)
             self.lag.add(max(0.0, self._clock() - before - LAG_S))
-
-
-def _resets(lanes: Sequence[Lane]) -> str:
-    """What is spent, the soonest first: `a#1 rpd, b rpd, …`."""
-    said = dict.fromkeys(f"{x.target.key} {x.waits_for}" for x in sorted(lanes, key=lambda x: x.wakes))
-    return ", ".join(list(said)[:4]) + (f" and {len(said) - 4} more" if len(said) > 4 else "")

@@ -70,7 +70,7 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, preset: Prese
         http_status=status,
         permanent=row.permanent,
         wait=wait,
-        latest=wait is not None and row.kind == "rate_limited" and not is_asked(headers, error, now_wall),
+        latest=wait is not None and not is_asked(headers, error, now_wall),
         free=free,
         ambiguous=status in _UNSURE and not free,
         axis=said.axis,

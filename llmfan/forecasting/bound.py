@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from llmfan.forecasting.priors import Answers
 from llmfan.limits.axes import Cost
-from llmfan.limits.ideal import Flow, LaneFlow, ideal_duration
-from llmfan.limits.window import Calendar, Meter
+from llmfan.limits.flows import flow_of
+from llmfan.limits.ideal import LaneFlow, ideal_duration
 from llmfan.scheduling.estimate import Estimator
 from llmfan.scheduling.lanes import Lane
 
@@ -23,10 +23,11 @@ def least_duration(
     chars: float,
     jobs: int,
     concurrency: int,
+    start: float,
 ) -> float | None:
     """Seconds; None if the limits never permit the batch.
 
-    `kinds`: how each provider counts; `chars`: of a prompt, on average.
+    `kinds`: how each provider counts; `chars`: of a prompt, on average; `start`: the first moment.
     """
     flows = []
     for lane, each in zip(lanes, answers, strict=True):
@@ -35,19 +36,12 @@ def least_duration(
         # Limits are counted in jobs here, since what a job costs differs from target to target.
         cost = lane.cost(tokens_in, tokens_out, neurons)
         counted = [(m, cost[m.unit]) for m in lane.meters if m.axis != "concurrency" and cost[m.unit] > 0]
-        slots = tuple((m.owner, m.limit) for m in lane.meters if m.axis == "concurrency")
+        slots = tuple((m.owner, m.limit) for m in lane.meters if m.axis == "concurrency" and m.limit < math.inf)
         flows.append(
             LaneFlow(
-                flows=tuple(_flow(m, n, kinds[lane.target.provider]) for m, n in counted),
+                flows=tuple(flow_of(m, start, n, kinds[lane.target.provider]) for m, n in counted if m.limit < math.inf),
                 service=each.service_s,
                 in_flight=slots,
             )
         )
-    return ideal_duration(jobs, _EACH, flows, concurrency)
-
-
-def _flow(meter: Meter, amount: float, kind: str) -> Flow:
-    if isinstance(meter, Calendar):
-        return Flow(owner=meter.owner, unit=meter.unit, limit=meter.limit / amount, period=math.inf)
-    period = getattr(meter, "period", math.inf)
-    return Flow(owner=meter.owner, unit=meter.unit, limit=meter.limit / amount, period=period, kind=kind)
+    return ideal_duration(jobs, _EACH, flows, concurrency, least=_EACH)

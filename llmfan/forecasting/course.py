@@ -165,7 +165,7 @@ class Course:
         if charge is not None:
             self._far.ends(now, lane, charge, tokens_out)
         usage = Usage(tokens_in, tokens_out) if lane.counts_tokens else _UNCOUNTED
-        if claim.twin is not None and (twin := dispatcher.drop_twin(claim, usage)) is not None:
+        if dispatcher.pairs is not None and (twin := dispatcher.pairs.drop(claim, usage)) is not None:
             dispatcher.release(twin, now)
         spent = dispatcher.settle_answer(claim, usage, now)
         if spent is not None:

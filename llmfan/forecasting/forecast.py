@@ -131,7 +131,7 @@ class Forecaster:
 
     def _ideal(self, lanes: Sequence[Lane], answers: Sequence[Answers], jobs: int) -> float | None:
         chars, concurrency = self._outlines.mean_size, self._options.concurrency
-        return least_duration(lanes, answers, self._estimator, self._kinds, chars, jobs, concurrency)
+        return least_duration(lanes, answers, self._estimator, self._kinds, chars, jobs, concurrency, 0.0)
 
     # -------------------------------------------------------------- how sure it is, what would change it
 

@@ -90,7 +90,7 @@ class MeterShop:
             return Slots(owner, figure)
         if period >= DAY and limits.reset != "rolling":
             month = period > DAY
-            return Calendar(axis, unit, owner, figure, self._next_reset(limits.reset, month))
+            return Calendar(axis, unit, owner, figure, self._next_reset(limits.reset, month), period / self._speed)
         window = period / self._speed
         if unit == 0 and figure < 1:  # half a request a second is one in two
             figure, window = 1.0, window / figure

@@ -135,9 +135,10 @@ class WindowLog:
 class Calendar:
     """At most `limit` until the next reset (a day or a month that begins at a place's midnight)."""
 
-    def __init__(self, axis: str, unit: int, owner: str, limit: float, next_reset: Callable[[float], float]):
-        self.axis, self.unit, self.owner, self.limit = axis, unit, owner, limit
-        self.period = DAY
+    def __init__(
+        self, axis: str, unit: int, owner: str, limit: float, next_reset: Callable[[float], float], period: float = DAY
+    ):
+        self.axis, self.unit, self.owner, self.limit, self.period = axis, unit, owner, limit, period
         self.declared: float | None = limit
         self.reported: float | None = None
         self._next_reset = next_reset
@@ -159,6 +160,10 @@ class Calendar:
         if entry.at == self._resets_at:  # else its day is over
             self._used += amount - entry.amount
             entry.amount = amount
+
+    def resets_in(self, now: float) -> float:
+        """Seconds from a moment to the reset that follows it."""
+        return self._next_reset(now) - now
 
     def told(self, entry: Entry, report: Report, now: float) -> None:
         """The server's own figures win; what it has counted and we have not was spent by somebody else."""

@@ -23,6 +23,7 @@ from llmfan.scheduling.failover import Policy, charge, eligible, is_exhausted
 from llmfan.scheduling.finish import Finish
 from llmfan.scheduling.jobs import Feed, Job, Waiting
 from llmfan.scheduling.lanes import Group, Lane, ProviderState, Standing
+from llmfan.scheduling.pairs import Pairs, part
 from llmfan.scheduling.purse import Purse
 from llmfan.scheduling.rests import Rests
 from llmfan.scheduling.stickiness import Shelf
@@ -32,7 +33,6 @@ from llmfan.scheduling.stranded import Stranded
 PAUSE_S = 0.25
 #: A refusal with this status is about what calls in flight may cost, not about how many there are.
 MONEY = 402
-#: Between two looks for stragglers, at least.
 LOOK_S = 0.1
 #: Between two looks whether keys share an account after all.
 REVIEW_S = 1.0
@@ -88,7 +88,7 @@ class Dispatcher:
             lanes, slots=lambda: self.concurrency - self.in_flight, jobs=waiting.left, tail="" in waiting.feeds,
             deadline=deadline, hedge=hedge,
         )  # fmt: skip
-        self._look_for_stragglers_at = math.inf
+        self.pairs = Pairs(self.finish, self.finish.hedges, self._copy) if self.finish.hedges is not None else None
         self.accounts = Accounts(lanes, again, say) if again is not None else None
         self._review_at = 0.0
         self._shelf: Shelf | None = None
@@ -120,15 +120,15 @@ class Dispatcher:
             claim = self._try(lane, now)
             if claim is not None:
                 claims.append(claim)
-        if self.finish.hedges is not None and not self.stopped and not claims and self.waiting.left == 0:
-            claims += self._double_stragglers(now)
+        if self.pairs is not None and not self.stopped and not claims and self.waiting.left == 0:
+            claims += self.pairs.double(now)
         return claims
 
     def next_wake(self) -> float:
         """The moment at which a lane that waits for one may be ready; inf if none does."""
         if self._paused:
             return self._paused_until
-        return min(self._board.next_wake(), self._look_for_stragglers_at)
+        return min(self._board.next_wake(), math.inf if self.pairs is None else self.pairs.look_at)
 
     def grant(self, group: Group) -> None:
         """The pacer lets one request of a group leave."""
@@ -280,39 +280,14 @@ class Dispatcher:
         )
         self._return(job)
 
-    def _double_stragglers(self, now: float) -> list[Claim]:
-        """`--hedge`: nobody waits, so a lane with room may answer sooner what another is late with."""
-        chosen, self._look_for_stragglers_at = self.finish.stragglers(now, self._may_double)
-        copies = []
-        for claim, lane in chosen:
-            cost = (
-                self.estimator.cost(claim.job, lane, self._max_tokens(claim.job, lane)) if lane.counts_tokens else PLAIN
-            )
-            worst = self._worst(claim.job, lane)
-            ready = (lane.group.permit or not lane.group.paced) and self._earliest(lane, cost, now)[0] <= now
-            if ready and self.purse.covers(worst) and self.in_flight < self.concurrency:
-                copy = self._claim(claim.job, lane, cost, worst, now)
-                copy.twin, claim.twin = claim, copy
-                assert self.finish.hedges is not None
-                self.finish.hedges.sent(claim, copy)
-                copies.append(copy)
-        self._look_for_stragglers_at = max(self._look_for_stragglers_at, now + LOOK_S)
-        return copies
-
-    @staticmethod
-    def _may_double(claim: Claim, lane: Lane) -> bool:
-        return not claim.job.prompt.turns and eligible(lane, claim.job)
-
-    def drop_twin(self, claim: Claim, usage: Usage) -> Claim | None:
-        """`claim` has answered: the other of its pair, if it is still in flight, counts no more. Give it back next."""
-        twin = claim.twin
-        if twin is not None:
-            self._part(claim)
-            twin.dropped = True
-            if self.finish.hedges is not None:
-                spent = dollars(twin.lane.price, usage.input_tokens, usage.output_tokens)
-                self.finish.hedges.lost(usage.input_tokens, usage.output_tokens, spent, twin.sent < claim.sent)
-        return twin
+    def _copy(self, job: Job, lane: Lane, now: float) -> Claim | None:
+        """A second claim of a job that is in flight elsewhere, if this lane may send at once."""
+        cost = self.estimator.cost(job, lane, self._max_tokens(job, lane)) if lane.counts_tokens else PLAIN
+        worst = self._worst(job, lane)
+        ready = (lane.group.permit or not lane.group.paced) and self._earliest(lane, cost, now)[0] <= now
+        if not ready or not self.purse.covers(worst) or self.in_flight >= self.concurrency:
+            return None
+        return self._claim(job, lane, cost, worst, now)
 
     # -------------------------------------------------------------- settling
 
@@ -368,7 +343,7 @@ class Dispatcher:
         self.finish.failed()
         ended = charge(job, failure, lane, self.policy)
         if claim.dropped or claim.twin is not None:  # the other of the pair goes on alone, or has answered
-            self._part(claim)
+            part(claim)
             return False
         if ended:
             return True
@@ -408,15 +383,9 @@ class Dispatcher:
         self._free(claim, claim.cost, now, 0.0)
         lessons.lost(claim.meters, claim.learners, claim.entries, now)
         if claim.dropped or claim.twin is not None:
-            self._part(claim)
+            part(claim)
         else:
             self._return(claim.job)
-
-    @staticmethod
-    def _part(claim: Claim) -> None:
-        if claim.twin is not None:
-            claim.twin.twin = None
-            claim.twin = None
 
     def _free(self, claim: Claim, cost: Cost, now: float, spent: float) -> None:
         lane, provider = claim.lane, claim.lane.provider

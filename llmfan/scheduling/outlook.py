@@ -33,3 +33,9 @@ def waits_for_known(lane: Lane, now: float, patient: bool = False) -> bool:
 def reasons(lanes: Sequence[Lane]) -> str:
     said = dict.fromkeys(f"{lane.target.key}: {lane.out}" for lane in lanes)
     return "; ".join(list(said)[:5]) + (f"; and {len(said) - 5} more" if len(said) > 5 else "")
+
+
+def resets(lanes: Sequence[Lane]) -> str:
+    """What is spent, the soonest first: `a#1 rpd, b rpd, …`."""
+    said = dict.fromkeys(f"{x.target.key} {x.waits_for}" for x in sorted(lanes, key=lambda x: x.wakes))
+    return ", ".join(list(said)[:4]) + (f" and {len(said) - 4} more" if len(said) > 4 else "")

@@ -19,7 +19,7 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).parents[2])]
 
 from llmfan.limits.axes import PLAIN  # noqa: E402
-from llmfan.limits.slots import Slots
+from llmfan.limits.slots import Slots  # noqa: E402
 from llmfan.limits.window import SETTLE, Entry, Meter, WindowLog  # noqa: E402
 from llmfan.records import KnownTarget, Target  # noqa: E402
 from llmfan.scheduling.hedging import Hedges, Late, Offer  # noqa: E402
