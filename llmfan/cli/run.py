@@ -75,7 +75,7 @@ def run(
         stream=stream, timeout=None if timeout is None else given.duration(timeout, "--timeout"), max_attempts=max_attempts, max_ambiguous=max_ambiguous,
         max_stall=given.duration(max_stall, "--max-stall"),
         max_duration=None if max_duration is None else given.duration(max_duration, "--max-duration"),
-        deadline=None if deadline is None else _deadline(deadline), wait=wait, hedge=hedge, sticky=_sticky(sticky),
+        deadline=None if deadline is None else given.until(deadline, "--deadline"), wait=wait, hedge=hedge, sticky=_sticky(sticky),
         max_cost=given.positive(max_cost, "--max-cost"), simulate=simulate,
         speed=given.positive(simulate_speed, "--simulate-speed") or 1.0, retry_failed=retry_failed,
         prompt_field=prompt_field, expect_field=expect_field, id_field=id_field, template=given.template(template),
@@ -163,14 +163,6 @@ def _resume_command(folder: Path) -> str:
     keep = [w for i, w in enumerate(words) if w not in ("-o", "--out") and (i == 0 or words[i - 1] not in ("-o", "--out"))]
     keep = [w for w in keep if not w.startswith("--out=")]
     return shlex.join(["llmfan", *keep, "--out", str(folder), "--resume"])
-
-
-def _deadline(text: str) -> float:
-    import datetime as dt
-
-    from llmfan.cli.moments import seconds_until
-
-    return seconds_until(text, "--deadline", dt.datetime.now().astimezone())
 
 
 def _sticky(text: str | None) -> str | None:

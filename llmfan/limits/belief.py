@@ -34,6 +34,10 @@ PATIENCE, PATIENCE_S, PATIENCE_LEAST_S = 2.5, 1.0, 0.5
 LOOKS = 0.0045
 #: A stretch with more 429s a send than this confirms nothing; one less used than this neither.
 CLEAN, USED = 0.01, 0.8
+#: So much of a limit within a quarter of a window shows that it may be used up at once.
+CROWD = 0.6
+#: Behind its first burst a counter has room, nobody knows how much: asked at this share of the even gap until refused.
+HASTE = 0.5
 #: A lowered limit is tried so much higher after a while; windows until then (never declared, learning upwards, else).
 RISE = 1.15
 TRY_OPEN, TRY_UP, TRY_DOWN, TRY_MOST, TRY_AGAIN = 2.0, 6.0, 12.0, 16.0, 2.0
@@ -92,19 +96,19 @@ class Belief:
         self._mark: float | None = None  # a refusal since which the spacing has been the same
         self._learned = False
         self._roomiest = 0.0
+        self._crowd = 0  # the most that were taken in a quarter of a window
+        self._then = ""  # what an earlier run knew to follow the first burst: "full" or "counter"
         self._clean_at = self._looked = -math.inf
 
     def known(self, at: float) -> KnownLimit:
         """What the next run should start from; `at` is Unix time.
 
-        A bucket as large as its window takes bursts, so it is remembered as a window. One that counts continuously
-        over a window (its burst passes once) is left open, and is found out again after its first burst.
+        A bucket as large as its window takes one burst, then even spacing: `full`. So does what counts continuously
+        over a window, but its refill begins only when the window does: `counter`.
         """
         kind = self.kind
-        if self._paced and self._best and not self._refills:
-            kind = ""
-        elif self._full:
-            kind = "window"
+        if self._paced and kind and not self._spread and self._crowd >= CROWD * self.limit:
+            kind = "full" if self._refills else "counter"
         margin = self.margin + self._spread * self.limit if self._spread else self._margin0
         return KnownLimit(
             owner=self.owner,
@@ -121,14 +125,18 @@ class Belief:
     def remember(self, known: KnownLimit) -> None:
         """Starts from what an earlier run learned. Called before `expect`."""
         if known.measured is not None:
-            figure = known.measured if known.kind == "paced" else float(round(known.measured))
+            figure = known.measured if known.kind in ("paced", "full") else float(round(known.measured))
             self.limit, self._learned = min(self._ceiling, figure), True
+            self._patience = max(self._patience, TRY_DOWN)
         elif known.reported is not None:
             self.limit = min(self._ceiling, known.reported)
         if self._learned:
             self._hi = self.limit * 1.05
         self._best = self._lo = self.limit
-        if known.kind:
+        self._since = math.inf  # until the first leaves
+        if known.kind in ("full", "counter"):
+            self._then = known.kind
+        elif known.kind:
             self.kind, self._paced = known.kind, known.kind == "paced"
             self._refills = self._sure = self._paced
         if known.guard_s is not None and self._paced:
@@ -140,6 +148,8 @@ class Belief:
             return self.period * SURE / self.limit
         if self._paced:
             return (self.period + self.margin) / (self.limit - 1 if self.limit > 20 else self.limit) + self._spread
+        if self._then == "counter" and self._carried >= int(self.limit):
+            return HASTE * self.period / self.limit
         slow = LONG if self._look is not None or self._jobs > LONG_WINDOWS * self.limit else 1.0
         if slow == 1 and self._jobs > FEW * self.limit:
             slow = MIDDLING
@@ -222,6 +232,8 @@ class Belief:
         if self._log.taken(now - self.period, now) < USED * self.limit:
             return
         self._lo, self._strikes = max(self._lo, self.limit), 0
+        begin = self._log.oldest(now - self.period) or now
+        self._crowd = max(self._crowd, self._log.taken(begin - 1e-9, begin + self.period / 4))
         if not self._paced or not self._learned:
             self._best = max(self._best, self.limit)
         self.margin = max(self._margin0, self.margin * 0.8)

@@ -102,8 +102,11 @@ class Gauge(Verdicts):
             self._probe = sent if self._asking else None
         self._expire(now)
         self._log.add(sent)
+        self._since = min(self._since, now)
         self._sends += 1
         self._carried += 1
+        if self._then == "full" and self._carried >= int(self.limit):
+            self._burst_is_over(now)
         return sent
 
     def settle(self, entry: Entry, amount: float, now: float) -> None:
@@ -112,6 +115,11 @@ class Gauge(Verdicts):
     def used(self, now: float) -> float:
         self._expire(now)
         return float(len(self._log.live))
+
+    def comes_free(self, now: float) -> list[float]:
+        """When each of the places that are taken comes free again."""
+        span = self.period + self.margin
+        return [sent.at + span for sent in self._log.live]
 
     def recall(self, at: float, now: float, amount: float) -> None:
         if at > now - self.period - self.margin:

@@ -6,7 +6,7 @@ counts it when its answer ends. The log says of each request what the server's o
 
 from __future__ import annotations
 
-import math
+import math,os
 from collections import deque
 
 from llmfan.limits.window import NEVER, SETTLE, Entry
@@ -17,6 +17,8 @@ EPSILON = 1e-9
 #: Of the limit, in our own count when a request left: the limit is right, it only came too early.
 FULL = 0.95
 FLOOR = 0.1
+FEW, FIRST = int(os.environ.get('FEW','6')), 0.25
+MEMORY = 0.05
 GUARD_SHARE = 0.05
 #: The first step up after a refusal; it doubles with each clean window, for a limit that was cut may come back whole.
 STEP, STEP_MOST, STEP_PROVEN = 0.05, 1.0, 0.4
@@ -31,16 +33,21 @@ AGREE = 3
 RAMP_S, RAMP_SHARE = 3.0, 1 / 20
 #: The shortest of so many last answers is how soon a request can end, and be charged.
 SERVICES = 16
+import os
+Q=float(os.environ.get('Q','0'))
+FULL=float(os.environ.get('FULL','.95'))
 
 
 class Reserved(Entry):
-    """`sent`: when it left; `beside`: what the server had counted of ours then; `at`: from when its amount counts."""
+    """`at`: from when its amount counts; `sent`: when it left; `asked`: what it reserved; `beside`: what the server had
+    counted of ours then.
+    """
 
-    __slots__ = ("beside", "sent")
+    __slots__ = ("asked", "beside", "sent")
 
     def __init__(self, at: float, amount: float, beside: float):
         super().__init__(at, amount)
-        self.sent, self.beside = at, beside
+        self.sent, self.asked, self.beside = at, amount, beside
 
 
 class TokenWindow:
@@ -73,6 +80,7 @@ class TokenWindow:
         self._log: deque[Reserved] = deque()  # what has been charged, by `at`
         self._charged = self._pending = 0.0
         self._flying = 0
+        self._ended = 0
         self._typical = 0.0  # tokens of a request, as they turned out
         self._next = -math.inf  # when the next may leave, for its distance from the last
         self._services: deque[float] = deque(maxlen=SERVICES)
@@ -94,15 +102,16 @@ class TokenWindow:
             return NEVER
         self._expire(now)
         most = max(self.limit, amount)
-        if self._pending + amount > most + EPSILON:
+        pending = max(self._pending, self._flying * self._typical)
+        if self._flying and pending + amount > most * (1.0 if self._ended >= FEW else FIRST) + EPSILON:
             self._bound = True
             return SETTLE
         over = self._charged + amount + self._ghost - most
         at = self._room(now, over, 0.0)
-        if self._pending:
+        if pending:
             # It is charged with its answer: until then what has been charged longest may have gone.
-            lead = min(self._services) if len(self._services) == SERVICES else 0.0
-            at = max(at, self._room(now, over + self._pending, lead))
+            lead = sorted(self._services)[int(SERVICES*Q)] if len(self._services) == SERVICES else 0.0
+            at = max(at, self._room(now, over + pending, lead))
         self._bound = self._bound or at > now
         return max(at, self.hold, self._next)
 
@@ -124,7 +133,8 @@ class TokenWindow:
         """What it really took; 0 for one that was refused. `now`: when it ended."""
         assert isinstance(entry, Reserved)
         if amount > 0:
-            self._typical += 0.1 * (amount - self._typical) if self._typical else amount
+            self._ended += 1
+            self._typical += max(MEMORY, 1 / self._ended) * (amount - self._typical)
         if self.precharge:
             if entry.at > -math.inf:  # else it has left the window, and weighs nothing any more
                 self._charged += amount - entry.amount
@@ -272,7 +282,7 @@ class TokenWindow:
         taken = entry.beside + self._ghost
         self._strikes += 1
         self.kind = "paced" if self._strikes > 1 else self.kind
-        if taken + entry.amount >= FULL * self.limit and math.isfinite(self.limit):
+        if taken + entry.asked >= FULL * self.limit and math.isfinite(self.limit):
             self.margin = min(GUARD_SHARE * self.period, 2.0 * self.margin)
             if self._strikes == 1:
                 return
@@ -290,7 +300,7 @@ class TokenWindow:
         self._since, self._bound, self._strikes, self._learned = now, False, 0, False
 
     def _look_for_strangers(self, entry: Reserved, used: float, until: float) -> None:
-        more = used - max(self._charged + self._pending, entry.beside + entry.amount)
-        self._more.append(more if more > SLACK * self.limit + entry.amount else 0.0)
+        more = used - max(self._charged + self._pending, entry.beside + entry.asked)
+        self._more.append(more if more > SLACK * self.limit + entry.asked else 0.0)
         self._ghost = min(self._more) if len(self._more) == AGREE else 0.0
         self._ghost_until = until

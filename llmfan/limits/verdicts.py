@@ -42,9 +42,14 @@ class Verdicts(Belief):
             self._paced = True
         gap = self.period / self.limit
         near = n >= NEAR * self.limit - 1
+        then, self._then = self._then, ""
+        self._crowd = max(self._crowd, self._log.taken(entry.at - self.period / 4, entry.at))
         if self.learn == "off":
             self._asking, self._probe = "window", None
             self.hold = told or now + max(self._second, gap)
+        elif then == "counter" and self._carried >= int(self.limit):
+            self._pace(now, entry.at, False)
+            self.hold = told or now + 2 * gap
         elif self._paced:
             self._spacing_failed(entry.at, now, gap, told)
         elif 0 < self._lo < self.limit - 0.5 and n >= NEAR * self._lo - 1 and now - self._stepped > self.period / 3:
@@ -114,6 +119,12 @@ class Verdicts(Belief):
         self._asking, self._probe, self._run = "window", None, 0
         if self._count(self._cut_at) >= NEAR * self.limit:
             self._paced, self._sure, self._refills, self.kind = False, False, False, ""
+
+    def _burst_is_over(self, now: float) -> None:
+        """Of a bucket that is known to be as large as its window."""
+        self._then, self.kind = "", "paced"
+        self._paced = self._sure = self._refills = self._full = True
+        self._crowd, self._mark = int(self.limit), now
 
     def _pace(self, now: float, at: float, sure: bool) -> None:
         self._paced, self._sure, self.kind = True, sure, "paced"

@@ -16,23 +16,30 @@ PRIOR_OUTPUT = 256.0
 MEMORY = 0.1
 OVERHEAD_TOKENS = 8.0
 #: What in-flight answers may take together is reserved to so many deviations of their sum.
-DEVIATIONS = 2.5
+import os
+DEVIATIONS = float(os.environ.get('DEV','2.5'))
 #: Before anything is known: the spread of answer lengths, as a share of the mean.
 PRIOR_SPREAD = 0.6
 
 
 class _Seen:
-    """Answer lengths of one model: a moving mean and spread, in tokens."""
+    """Answer lengths of one model: a moving mean and spread, in tokens. `count`: of how many, at least one."""
 
-    __slots__ = ("mean", "square")
+    __slots__ = ("count", "mean", "square")
 
     def __init__(self, mean: float):
-        self.mean, self.square = mean, (PRIOR_SPREAD * mean) ** 2
+        self.mean, self.square, self.count = mean, (PRIOR_SPREAD * mean) ** 2, 1
 
     def add(self, tokens: float) -> None:
         off = tokens - self.mean
-        self.mean += MEMORY * off
-        self.square += MEMORY * (off * off - self.square)
+        self.count += 1
+        share = max(MEMORY, 1 / self.count)
+        self.mean += share * off
+        self.square += share * (off * off - self.square)
+
+    def share(self, in_flight: int) -> float:
+        """What one of so many takes, where their sum is what matters: no more unsure than that and the mean are."""
+        return self.mean + DEVIATIONS * math.sqrt(self.square * (1 / (1 + in_flight) + max(MEMORY / 2, 1 / self.count)))
 
 
 class Estimator:
@@ -64,7 +71,7 @@ class Estimator:
             if seen is None:
                 tokens_out = min(tokens_out, PRIOR_OUTPUT)
             else:
-                tokens_out = min(tokens_out, seen.mean + DEVIATIONS * math.sqrt(seen.square / (1 + lane.in_flight)))
+                tokens_out = min(tokens_out, seen.share(lane.in_flight))
         return lane.cost(tokens_in, tokens_out, self.neurons(name, tokens_in, tokens_out))
 
     def input_tokens(self, name: str, chars: int) -> float:

@@ -17,8 +17,8 @@ from llmfan.records import KnownTarget, Target
 
 #: What is taken for a target nobody has heard of: seconds, the spread of their logarithm, tokens.
 PRIOR_S, PRIOR_SIGMA, PRIOR_OUTPUT = 4.0, 0.6, 256.0
-#: The newest answer weighs at least so much, so that a server that grew slow is seen within some twenty answers.
-MEMORY = 0.05
+#: Answers that are remembered, besides as many as are in flight: those come back quick ones first, slow ones last.
+MEMORY = 20
 #: The spread of few answers says little: so many answers of the prior's spread are mixed in.
 PRIOR_ANSWERS = 4
 #: What an earlier run knew counts as so many answers at most: today's soon outweigh it.
@@ -53,11 +53,12 @@ class Pulse:
             pulse.output_tokens = known.output_tokens
         return pulse
 
-    def answered(self, seconds: float, output_tokens: float) -> None:
+    def answered(self, seconds: float, output_tokens: float, beside: int = 0) -> None:
+        """`beside`: how many are in flight with it."""
         if self.n == 0:
             self._var = 0.0
         self.n += 1
-        weight = max(1.0 / self.n, MEMORY)
+        weight = 1.0 / min(self.n, MEMORY + beside)
         off = math.log(max(seconds, 1e-4)) - self._mu
         self._mu += weight * off
         self._var = (1.0 - weight) * (self._var + weight * off * off)
@@ -145,13 +146,14 @@ class Pulses(Generic[Mark]):
         pulse = self._targets.get(name)
         if pulse is None:
             pulse = self._targets[name] = Pulse()
-        pulse.answered(seconds, output_tokens)
+        beside = len(self._flights.get(name, ()))
+        pulse.answered(seconds, output_tokens, beside)
         ident = (name, target.key)
         own = self._keys.get(ident)
         if own is None:
             own = self._keys[ident] = Pulse()
-        own.answered(seconds, output_tokens)
-        if name in self._unsure and pulse.n >= SURE + len(self._flights.get(name, ())):
+        own.answered(seconds, output_tokens, beside)
+        if name in self._unsure and pulse.n >= SURE + beside:
             self._unsure.pop(name, None)
         told = self._told.get(name)
         if told is None or abs(pulse.mu - told) > KEY_FACTOR:
@@ -177,7 +179,7 @@ class Pulses(Generic[Mark]):
             return Pulse()
         own = self._keys.get((target.name, target.key))
         if own is not None and own.n >= SURE:
-            error = 3.0 * own.sigma / math.sqrt(min(own.n, 1.0 / MEMORY))
+            error = 3.0 * own.sigma / math.sqrt(min(own.n, MEMORY))
             if abs(own.mu - pulse.mu) > max(KEY_FACTOR, error):
                 return own
         return pulse

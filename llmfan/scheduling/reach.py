@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 from msgspec import Struct, field
@@ -41,6 +42,27 @@ class Window(Struct, frozen=True):
         return laps * (self.room + self.back) + more
 
 
+class Places(Struct, frozen=True):
+    """A window whose places come free one by one at known moments: `room` from `opens` on, then one at each of `free`.
+
+    After `span` seconds everything comes round again.
+    """
+
+    now: float
+    opens: float
+    room: float
+    free: list[float]
+    span: float
+
+    def sends(self, until: float) -> float:
+        if until < self.now:
+            return 0.0
+        laps = math.floor((until - self.now) / self.span + _EPS)
+        within = until - laps * self.span + _EPS
+        more = self.room + bisect_right(self.free, within) if within >= self.opens else 0.0
+        return laps * (self.room + len(self.free)) + more
+
+
 class Drip(Struct, frozen=True):
     """Departures spaced evenly: `burst` at `opens`, then `rate` a second."""
 
@@ -61,7 +83,7 @@ class Reach(Struct):
 
     service: float
     opens: float
-    limits: list[tuple[int, Window | Drip]] = field(default_factory=list)
+    limits: list[tuple[int, Window | Places | Drip]] = field(default_factory=list)
     free: list[tuple[int, float]] = field(default_factory=list)
     out: list[float] = field(default_factory=list)
 
@@ -93,12 +115,12 @@ def reach_of(
             window = _window(meter, amount, now, left, reach.opens)
             if window is None:
                 return None
-            if window.opens > now or isinstance(window, Window):
+            if window.opens > now or not isinstance(window, Drip):
                 reach.limits.append((id(meter), window))
     return reach
 
 
-def _window(meter: Meter, amount: float, now: float, left: int, opens: float) -> Window | Drip | None:
+def _window(meter: Meter, amount: float, now: float, left: int, opens: float) -> Window | Places | Drip | None:
     """Reads a counter. One that learns is not asked when it would let something out: it takes a question for a wish."""
     hold: float | None = getattr(meter, "hold", None)
     opens = max(opens, meter.ready(now, amount) if hold is None else hold)
@@ -113,7 +135,7 @@ def _window(meter: Meter, amount: float, now: float, left: int, opens: float) ->
     if hold is None:
         first, last = meter.ready(now, (room + 1) * amount), meter.ready(now, whole * amount)
     elif (comes_free := getattr(meter, "comes_free", None)) is not None:
-        first, last = comes_free(now)
+        return Places(max(now, opens), opens, room, comes_free(now), span)
     if not now < first <= last < math.inf:  # not known: evenly, then
         first, last = now + span / max(1.0, back), now + span
     return Window(max(now, opens), opens, room, back, max(first, opens), max(last, opens), span)
