@@ -36,7 +36,7 @@ LOOKS = 0.0045
 CLEAN, USED = 0.01, 0.8
 #: So much of a limit within a quarter of a window shows that it may be used up at once.
 CROWD = 0.6
-#: Behind its first burst a counter has room, nobody knows how much: asked at this share of the even gap until refused.
+#: A window behind its first burst such a limit has room, nobody knows how much: asked at this share of the even gap until refused.
 HASTE = 0.5
 #: A lowered limit is tried so much higher after a while; windows until then (never declared, learning upwards, else).
 RISE = 1.15
@@ -106,8 +106,10 @@ class Belief:
         A bucket as large as its window takes one burst, then even spacing: `full`. So does what counts continuously
         over a window, but its refill begins only when the window does: `counter`.
         """
+        on_trial = 0 < self._lo < self.limit and self._hi > self.limit + 1
+        figure = self._lo if on_trial else self.limit
         kind = self.kind
-        if self._paced and kind and not self._spread and self._crowd >= CROWD * self.limit:
+        if self._paced and kind and not self._spread and self._crowd >= CROWD * figure:
             kind = "full" if self._refills else "counter"
         margin = self.margin + self._spread * self.limit if self._spread else self._margin0
         return KnownLimit(
@@ -115,7 +117,7 @@ class Belief:
             axis=self.axis,
             declared=self.declared,
             reported=self.reported,
-            measured=round(self.limit, 1) if self._learned and math.isfinite(self.limit) else None,
+            measured=round(figure, 1) if self._learned and math.isfinite(figure) else None,
             kind=kind,
             guard_s=margin / self._second,
             confidence=0.9 if self._best >= self.limit else 0.5 if self._learned or kind else 0.0,
@@ -148,7 +150,7 @@ class Belief:
             return self.period * SURE / self.limit
         if self._paced:
             return (self.period + self.margin) / (self.limit - 1 if self.limit > 20 else self.limit) + self._spread
-        if self._then == "counter" and self._carried >= int(self.limit):
+        if self._then and self._carried >= int(self.limit):
             return HASTE * self.period / self.limit
         slow = LONG if self._look is not None or self._jobs > LONG_WINDOWS * self.limit else 1.0
         if slow == 1 and self._jobs > FEW * self.limit:
@@ -204,8 +206,12 @@ class Belief:
         """Sends not refused in the window that ended when one left."""
         return self._log.taken(max(until - self.period, self._fresh), until + extra)
 
+    def _saw_crowd(self, until: float) -> None:
+        self._crowd = max(self._crowd, self._log.taken(until - self.period / 4, until))
+
     def _set(self, now: float, value: float) -> None:
         """Believes in another figure (or in the same one anew): a stretch begins."""
+        self._saw_crowd(now)
         before, self.limit = self.limit, max(1.0, min(self._ceiling, value))
         self._since, self._sends, self._refusals = now, 0, 0
         self._mark = None
@@ -233,7 +239,7 @@ class Belief:
             return
         self._lo, self._strikes = max(self._lo, self.limit), 0
         begin = self._log.oldest(now - self.period) or now
-        self._crowd = max(self._crowd, self._log.taken(begin - 1e-9, begin + self.period / 4))
+        self._saw_crowd(begin + self.period / 4)
         if not self._paced or not self._learned:
             self._best = max(self._best, self.limit)
         self.margin = max(self._margin0, self.margin * 0.8)

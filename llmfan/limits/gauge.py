@@ -105,8 +105,6 @@ class Gauge(Verdicts):
         self._since = min(self._since, now)
         self._sends += 1
         self._carried += 1
-        if self._then == "full" and self._carried >= int(self.limit):
-            self._burst_is_over(now)
         return sent
 
     def settle(self, entry: Entry, amount: float, now: float) -> None:

@@ -38,8 +38,9 @@ class _Seen:
         self.square += share * (off * off - self.square)
 
     def share(self, in_flight: int) -> float:
-        """What one of so many takes, where their sum is what matters: no more unsure than that and the mean are."""
-        return self.mean + DEVIATIONS * math.sqrt(self.square * (1 / (1 + in_flight) + max(MEMORY / 2, 1 / self.count)))
+        n = 1 + in_flight
+        unsure = DEVIATIONS * math.sqrt(self.square * (1 / n + max(MEMORY / 2, 1 / self.count)))
+        return self.mean + max(0.0, unsure - self.mean / n)
 
 
 class Estimator:

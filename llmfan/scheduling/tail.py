@@ -16,9 +16,9 @@ from llmfan.scheduling.lanes import Lane
 from llmfan.scheduling.reach import Reach, answers, at_most, shape
 
 #: How long a forecast stands, as a share of the service time it is for; what is sent meanwhile is counted off.
-GRAIN = 0.025
+GRAIN = 0.04
 #: A lane that waits looks again after this share of its service time: a faster one may have stopped being able.
-LOOK_SHARE = 1 / 32
+LOOK_SHARE = 1 / 24
 
 
 class _Kind(Struct, frozen=True):

@@ -110,8 +110,9 @@ def play(
     options: RunOptions | None = None,
     wall: dt.datetime = MIDNIGHT,
     ledger: Ledger | None = None,
+    deadline: float | None = None,
 ) -> Happened:
-    """Runs to the end in no real time. `ledger`: what an earlier run left."""
+    """Runs to the end in no real time. `ledger`: what an earlier run left; `deadline`: in seconds from the start."""
     given = prompts(jobs) if isinstance(jobs, int) else jobs
     options = options or RunOptions()
     far = ScriptedFleet(behaviours)
@@ -124,7 +125,8 @@ def play(
         moments = Moments(clock, wall)
         crew = Crew(fleet, options, moments, {}, {})
         count = len(given) * options.repeat
-        dispatcher = build_dispatcher(fleet, crew, options, lambda: iter(given), count, silent.say)
+        dispatcher = build_dispatcher(fleet, crew, options, lambda: iter(given), count, silent.say,
+                                      deadline=None if deadline is None else clock() + deadline)  # fmt: skip
         clerk = Bookkeeper(ledger or MemoryLedger(), dispatcher, moments.unix)
         clerk.recall(clock())
         expect(dispatcher, count, options.mode)
