@@ -210,7 +210,7 @@ def build_dispatcher(
 
 def expect(dispatcher: Dispatcher, jobs_per_scope: int, mode: str) -> None:
     """Tells each limit how much of the batch it will carry: what fits into a window may leave at once."""
-    paces = [group.pace for group in dispatcher.groups]
+    paces = [group.pace for group in dispatcher.groups if group.lanes]
     whole = sum(pace.limit / pace.period for pace in paces)
     for pace in paces:
         spread = mode == "spread" and whole > 0 and not math.isinf(whole)

@@ -41,6 +41,9 @@ class Attempts:
 
     async def carry_out(self, claim: Claim) -> None:
         job, lane = claim.job, claim.lane
+        if claim.dropped:  # its twin has answered before it could leave
+            self._dispatcher.release(claim, self._clock())
+            return
         speaker = self._speakers[lane.number]
         self._count(claim)
         body = speaker.dialect.body(speaker.call(job))
@@ -91,7 +94,7 @@ class Attempts:
     def _settle_failure(self, claim: Claim, slot: int, reply: Reply, failure: Failure) -> None:
         # Servers quote keys back; from here on the message goes to files and screens.
         failure = replace(failure, message=self._redact(failure.message))
-        if not claim.dropped:
+        if not claim.dropped and claim.twin is None:  # else the other of the pair goes on, and its time counts
             claim.job.retry += reply.ended - reply.sent
         ended = self._dispatcher.settle_failure(claim, failure, reply.ended)
         self._scribe.failed(claim, slot, reply, failure, ended)

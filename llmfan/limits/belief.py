@@ -35,9 +35,9 @@ LOOKS = 0.0045
 #: A stretch with more 429s a send than this confirms nothing; one less used than this neither.
 CLEAN, USED = 0.01, 0.8
 #: So much of a limit within a quarter of a window shows that it may be used up at once.
-CROWD = 0.6
-#: A window behind its first burst such a limit has room, nobody knows how much: asked at this share of the even gap until refused.
-HASTE = 0.5
+CROWD = 0.45
+#: A measured rate is a little too low rather than too high: a remembered limit is rounded up from this fraction on.
+UP = 0.25
 #: A lowered limit is tried so much higher after a while; windows until then (never declared, learning upwards, else).
 RISE = 1.15
 TRY_OPEN, TRY_UP, TRY_DOWN, TRY_MOST, TRY_AGAIN = 2.0, 6.0, 12.0, 16.0, 2.0
@@ -97,20 +97,20 @@ class Belief:
         self._learned = False
         self._roomiest = 0.0
         self._crowd = 0  # the most that were taken in a quarter of a window
-        self._then = ""  # what an earlier run knew to follow the first burst: "full" or "counter"
         self._clean_at = self._looked = -math.inf
 
     def known(self, at: float) -> KnownLimit:
         """What the next run should start from; `at` is Unix time.
 
-        A bucket as large as its window takes one burst, then even spacing: `full`. So does what counts continuously
-        over a window, but its refill begins only when the window does: `counter`.
+        What is paced and yet was used up at once before (a bucket as large as its window, or one that counts
+        continuously) is left open: its first burst passes, and soon after it is found out again. A figure that is on
+        trial is not told; the one below it is.
         """
         on_trial = 0 < self._lo < self.limit and self._hi > self.limit + 1
         figure = self._lo if on_trial else self.limit
         kind = self.kind
         if self._paced and kind and not self._spread and self._crowd >= CROWD * figure:
-            kind = "full" if self._refills else "counter"
+            kind = ""
         margin = self.margin + self._spread * self.limit if self._spread else self._margin0
         return KnownLimit(
             owner=self.owner,
@@ -127,8 +127,8 @@ class Belief:
     def remember(self, known: KnownLimit) -> None:
         """Starts from what an earlier run learned. Called before `expect`."""
         if known.measured is not None:
-            figure = known.measured if known.kind in ("paced", "full") else float(round(known.measured))
-            self.limit, self._learned = min(self._ceiling, figure), True
+            whole = float(math.ceil(known.measured - UP))
+            self.limit, self._learned = min(self._ceiling, known.measured if known.kind == "paced" else whole), True
             self._patience = max(self._patience, TRY_DOWN)
         elif known.reported is not None:
             self.limit = min(self._ceiling, known.reported)
@@ -136,9 +136,7 @@ class Belief:
             self._hi = self.limit * 1.05
         self._best = self._lo = self.limit
         self._since = math.inf  # until the first leaves
-        if known.kind in ("full", "counter"):
-            self._then = known.kind
-        elif known.kind:
+        if known.kind:
             self.kind, self._paced = known.kind, known.kind == "paced"
             self._refills = self._sure = self._paced
         if known.guard_s is not None and self._paced:
@@ -150,8 +148,6 @@ class Belief:
             return self.period * SURE / self.limit
         if self._paced:
             return (self.period + self.margin) / (self.limit - 1 if self.limit > 20 else self.limit) + self._spread
-        if self._then and self._carried >= int(self.limit):
-            return HASTE * self.period / self.limit
         slow = LONG if self._look is not None or self._jobs > LONG_WINDOWS * self.limit else 1.0
         if slow == 1 and self._jobs > FEW * self.limit:
             slow = MIDDLING

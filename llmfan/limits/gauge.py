@@ -114,6 +114,11 @@ class Gauge(Verdicts):
         self._expire(now)
         return float(len(self._log.live))
 
+    @property
+    def to_come(self) -> float:
+        """How many requests it still expects to carry."""
+        return max(0.0, self._jobs - self._carried)
+
     def comes_free(self, now: float) -> list[float]:
         """When each of the places that are taken comes free again."""
         span = self.period + self.margin

@@ -113,7 +113,7 @@ class Slots:
 
     def told(self, entry: Entry, report: Report, now: float) -> None:
         """The server's own figure wins at once."""
-        if report.limit is not None:
+        if report.limit is not None and report.limit >= 1:
             self.limit = self._most = self.reported = report.limit
 
     # --- memory ---

@@ -6,7 +6,7 @@ counts it when its answer ends. The log says of each request what the server's o
 
 from __future__ import annotations
 
-import math,os
+import math
 from collections import deque
 
 from llmfan.limits.window import NEVER, SETTLE, Entry
@@ -17,8 +17,6 @@ EPSILON = 1e-9
 #: Of the limit, in our own count when a request left: the limit is right, it only came too early.
 FULL = 0.95
 FLOOR = 0.1
-FEW, FIRST = int(os.environ.get('FEW','6')), 0.25
-MEMORY = 0.05
 GUARD_SHARE = 0.05
 #: The first step up after a refusal; it doubles with each clean window, for a limit that was cut may come back whole.
 STEP, STEP_MOST, STEP_PROVEN = 0.05, 1.0, 0.4
@@ -31,11 +29,8 @@ SLACK = 0.05
 AGREE = 3
 #: A window's worth leaves over so long at least: a wrong guess is then seen after few refusals.
 RAMP_S, RAMP_SHARE = 3.0, 1 / 20
-#: The shortest of so many last answers is how soon a request can end, and be charged.
+#: Of so many last answers, the one that ended sooner than three in four is how soon a request is charged.
 SERVICES = 16
-import os
-Q=float(os.environ.get('Q','0'))
-FULL=float(os.environ.get('FULL','.95'))
 
 
 class Reserved(Entry):
@@ -58,17 +53,9 @@ class TokenWindow:
     """
 
     def __init__(
-        self,
-        axis: str,
-        unit: int,
-        owner: str,
-        declared: float | None,
-        period: float,
-        margin: float,
-        *,
-        precharge: bool = True,
-        learn: str = "down",
-    ):
+        self, axis: str, unit: int, owner: str, declared: float | None, period: float, margin: float, *,
+        precharge: bool = True, learn: str = "down",
+    ):  # fmt: skip
         self.axis, self.unit, self.owner, self.period = axis, unit, owner, period
         self.declared, self.learn, self.precharge = declared, learn, precharge
         self.reported: float | None = None
@@ -80,7 +67,6 @@ class TokenWindow:
         self._log: deque[Reserved] = deque()  # what has been charged, by `at`
         self._charged = self._pending = 0.0
         self._flying = 0
-        self._ended = 0
         self._typical = 0.0  # tokens of a request, as they turned out
         self._next = -math.inf  # when the next may leave, for its distance from the last
         self._services: deque[float] = deque(maxlen=SERVICES)
@@ -95,22 +81,21 @@ class TokenWindow:
         self._step, self._patience = STEP, 1.0
         self._learned = False
 
-    # --- a meter ---
-
     def ready(self, now: float, amount: float) -> float:
         if amount > self._most + EPSILON:
             return NEVER
         self._expire(now)
         most = max(self.limit, amount)
+        # What was reserved before any answer was known may be too little by far.
         pending = max(self._pending, self._flying * self._typical)
-        if self._flying and pending + amount > most * (1.0 if self._ended >= FEW else FIRST) + EPSILON:
+        if pending + amount > most + EPSILON:
             self._bound = True
             return SETTLE
         over = self._charged + amount + self._ghost - most
         at = self._room(now, over, 0.0)
         if pending:
             # It is charged with its answer: until then what has been charged longest may have gone.
-            lead = sorted(self._services)[int(SERVICES*Q)] if len(self._services) == SERVICES else 0.0
+            lead = sorted(self._services)[SERVICES // 4] if len(self._services) == SERVICES else 0.0
             at = max(at, self._room(now, over + pending, lead))
         self._bound = self._bound or at > now
         return max(at, self.hold, self._next)
@@ -133,8 +118,7 @@ class TokenWindow:
         """What it really took; 0 for one that was refused. `now`: when it ended."""
         assert isinstance(entry, Reserved)
         if amount > 0:
-            self._ended += 1
-            self._typical += max(MEMORY, 1 / self._ended) * (amount - self._typical)
+            self._typical += 0.1 * (amount - self._typical) if self._typical else amount
         if self.precharge:
             if entry.at > -math.inf:  # else it has left the window, and weighs nothing any more
                 self._charged += amount - entry.amount
@@ -155,8 +139,6 @@ class TokenWindow:
     def recall(self, at: float, now: float, amount: float) -> None:
         if amount > 0 and at > now - self.period - self.margin:
             self._charge(Reserved(at, amount, 0.0))
-
-    # --- what came back ---
 
     def accepted(self, entry: Entry, now: float) -> None:
         assert isinstance(entry, Reserved)
@@ -210,21 +192,13 @@ class TokenWindow:
             used = (self.reported or self.limit) - report.remaining
             self._look_for_strangers(entry, used, now + min(report.resets_in or self.period, self.period))
 
-    # --- memory ---
-
     def known(self, at: float) -> KnownLimit:
         learned = self._learned and math.isfinite(self.limit)
         return KnownLimit(
-            owner=self.owner,
-            axis=self.axis,
-            declared=self.declared,
-            reported=self.reported,
-            measured=self.limit if learned else None,
-            kind=self.kind,
-            guard_s=self.margin / self._second,
-            confidence=1.0 - 0.5 ** (1 + self._clean) if learned else 0.0,
-            at=at,
-        )
+            owner=self.owner, axis=self.axis, declared=self.declared, reported=self.reported,
+            measured=self.limit if learned else None, kind=self.kind, guard_s=self.margin / self._second,
+            confidence=1.0 - 0.5 ** (1 + self._clean) if learned else 0.0, at=at,
+        )  # fmt: skip
 
     def remember(self, known: KnownLimit) -> None:
         """A limit told once counts as told until it is told anew."""
@@ -238,8 +212,6 @@ class TokenWindow:
         self.kind = "paced" if known.kind == "paced" else self.kind
         if known.guard_s is not None:
             self.margin = min(GUARD_SHARE * self.period, max(self._margin0, known.guard_s * self._second))
-
-    # --- inside ---
 
     def _gap(self, amount: float) -> float:
         """Evenly spaced once the server objected to a full window twice; till then only spread a little."""

@@ -17,10 +17,6 @@ from llmfan.limits.evidence import TAKEN, Sent
 
 #: Counts this near to the limit are explained by it.
 NEAR = 0.95
-#: So is one that is known to be a window: late ones may come several at a time.
-NEAR_WINDOW = 0.88
-#: A remembered rate and a measured one this near are the same.
-SAME = 0.06
 #: A 429 that came later than this met requests that had left after it.
 SLOW_S = 1.0
 #: The measured rate must be below the present one by so many requests, more where a full window was once taken.
@@ -45,15 +41,11 @@ class Verdicts(Belief):
             self._set(now, float(max(1, n)))
             self._paced = True
         gap = self.period / self.limit
-        near = n >= (NEAR_WINDOW if self._learned and self.kind == "window" else NEAR) * self.limit - 1
-        then, self._then = self._then, ""
+        near = n >= NEAR * self.limit - 1
         self._saw_crowd(entry.at)
         if self.learn == "off":
             self._asking, self._probe = "window", None
             self.hold = told or now + max(self._second, gap)
-        elif then and self._carried >= int(self.limit):
-            self._drained(entry.at, now, then == "full")
-            self.hold = told or now + 2 * gap
         elif self._paced:
             self._spacing_failed(entry.at, now, gap, told)
         elif 0 < self._lo < self.limit - 0.5 and n >= NEAR * self._lo - 1 and now - self._stepped > self.period / 3:
@@ -123,14 +115,6 @@ class Verdicts(Belief):
         self._asking, self._probe, self._run = "window", None, 0
         if self._count(self._cut_at) >= NEAR * self.limit:
             self._paced, self._sure, self._refills, self.kind = False, False, False, ""
-
-    def _drained(self, at: float, now: float, full: bool) -> None:
-        """What takes one burst, then even spacing, has given its burst. A bucket's rate is told by all it has taken."""
-        found = self._carried / (1 + (at - self._since) / self.period)
-        if full and self._refusals_ever == 1 and abs(found - self.limit) < SAME * self.limit:
-            self.limit = min(self._ceiling, found)
-        self._refills = full
-        self._pace(now, at, full)
 
     def _pace(self, now: float, at: float, sure: bool) -> None:
         self._paced, self._sure, self.kind = True, sure, "paced"

@@ -168,7 +168,7 @@ class Calendar:
     def told(self, entry: Entry, report: Report, now: float) -> None:
         """The server's own figures win; what it has counted and we have not was spent by somebody else."""
         self._roll(now)
-        if report.limit is not None:
+        if report.limit is not None and report.limit >= 1:
             self.limit = self.reported = report.limit
         if report.remaining is not None:
             self._used = max(self._used, self.limit - report.remaining)

@@ -99,7 +99,7 @@ class Accounts:
         gauge.hold = max(pace.hold for pace in paces)
         names = ", ".join(owners)
         self._say(f"{names} draw on one account: counted as one from here on (say so with account: in the file)")
-        counters = {m.axis: m for lane in self._home[owners[0]] for m in self._meters[lane] if not isinstance(m, Gauge)}
+        counters = {m.axis: m for lane in self._home[owners[0]] for m in self._meters[lane] if m is not lead.pace}
         for owner in owners:
             self.joined[owner] = owners[0]
             for lane in self._home[owner]:
@@ -114,7 +114,7 @@ class Accounts:
             group, believed = self._members[owner], _believed(self._members[owner].pace) or 1.0
             group.pace = self._fresh(sharing, [owner], believed, now)
             for lane in self._home[owner]:
-                lane.use(group.pace if isinstance(m, Gauge) else m for m in self._meters[lane])
+                lane.use(group.pace if _is_pace(m, group.pace) else m for m in self._meters[lane])
                 _move(lane, group)
 
     def _fresh(self, sharing: Sharing, owners: Sequence[str], limit: float, now: float) -> Gauge:
@@ -123,18 +123,28 @@ class Accounts:
         since = now - gauge.period - gauge.margin
         for at in sorted(at for owner in owners for at in sharing.moments(owner, since)):
             gauge.recall(at, now, 1.0)
+        gauge.expect(sum(self._members[owner].pace.to_come for owner in owners))
         return gauge
+
+    def counters(self, lane: Lane) -> Iterable[tuple[Meter, Meter]]:
+        """(what was made for a lane, what it passes now) of each of its limits."""
+        return zip(self._meters[lane], lane.meters, strict=True)
 
     @staticmethod
     def _shared(meter: Meter, counters: dict[str, Meter], gauge: Gauge, now: float) -> Meter:
         """The counter that takes this one's place: of the same limit of the first owner, told what this one has."""
-        if isinstance(meter, Gauge):
+        if _is_pace(meter, gauge):
             return gauge
         first = counters.get(meter.axis)
         if first is None or first is meter or first.limit != meter.limit or meter.limit == math.inf:
             return meter
         first.recall(now, now, meter.used(now))
         return first
+
+
+def _is_pace(meter: Meter, pace: Gauge) -> bool:
+    """Whether it is the limit that paces, rather than another one of requests."""
+    return isinstance(meter, Gauge) and meter.axis == pace.axis
 
 
 def _believed(pace: Gauge) -> float | None:

@@ -19,7 +19,7 @@ class Board:
         self._ready: list[tuple[int, int, int, Lane]] = []
         self._timed: list[tuple[float, int, int, Lane]] = []
         self._idle: list[Lane] = []
-        self.parked: dict[Lane, None] = {}
+        self.parked: dict[str, dict[Lane, None]] = {}  # by provider; "" for those that wait for any end at all
         for lane in lanes:
             self.ready(lane)
 
@@ -27,7 +27,9 @@ class Board:
         lane.stamp += 1
         lane.standing = Standing.READY
         lane.waits_for = ""
-        self.parked.pop(lane, None)
+        if lane.parked_at is not None:
+            del self.parked[lane.parked_at][lane]
+            lane.parked_at = None
         heapq.heappush(self._ready, (-lane.target.priority, lane.last_used, lane.stamp, lane))
 
     def wait(self, lane: Lane, until: float, why: str) -> None:
@@ -35,10 +37,11 @@ class Board:
         lane.standing, lane.waits_for, lane.wakes = Standing.TIMED, why, until
         heapq.heappush(self._timed, (until, lane.number, lane.stamp, lane))
 
-    def park(self, lane: Lane, why: str) -> None:
-        """Until something that is in flight ends."""
+    def park(self, lane: Lane, why: str, anywhere: bool = False) -> None:
+        """Until something that is in flight ends: at its provider, or anywhere."""
         lane.standing, lane.waits_for = Standing.PARKED, why
-        self.parked[lane] = None
+        lane.parked_at = "" if anywhere else lane.provider.name
+        self.parked.setdefault(lane.parked_at, {})[lane] = None
 
     def pace(self, lane: Lane, why: str) -> None:
         """Until its pacer grants a departure: nothing that ends changes that."""

@@ -12,13 +12,17 @@ class Claim:
     """A job and the lane it goes to, with what it holds of every limit. It is settled exactly once."""
 
     __slots__ = (
-        "attempt", "cost", "dropped", "entries", "job", "lane", "learners", "meters", "sent", "stamp", "turn", "twin",
+        "attempt", "booked", "cost", "dropped", "entries", "job", "lane", "learners", "meters", "sent", "stamp", "turn", "twin",
         "worst",
     )  # fmt: skip
 
     def __init__(self, job: Job, lane: Lane, cost: Cost, worst: float, entries: list[Entry], sent: float):
         self.job, self.lane, self.cost, self.entries, self.sent = job, lane, cost, entries, sent
-        self.meters, self.learners = lane.meters, lane.learners  # those it passed, whatever becomes of the lane's
+        self.meters, self.learners, self.booked = (
+            lane.meters,
+            lane.learners,
+            lane.booked,
+        )  # those it passed, whatever becomes of the lane's
         self.worst = worst  # USD it may cost, for --max-cost
         self.stamp = ""  # UTC, once it has left
         self.turn = self.attempt = 0

@@ -91,6 +91,7 @@ class Dispatcher:
         self.pairs = Pairs(self.finish, self.finish.hedges, self._copy) if self.finish.hedges is not None else None
         self.accounts = Accounts(lanes, again, say) if again is not None else None
         self._review_at = 0.0
+        self._deadline_look = -math.inf if deadline is not None else math.inf
         self._shelf: Shelf | None = None
         feed = waiting.feeds.get("")
         if sticky is not None and isinstance(feed, Feed):
@@ -108,6 +109,9 @@ class Dispatcher:
         if self._paused:
             return []
         self._board.wake_due(now)
+        if now >= self._deadline_look and self._asks_deadline():
+            self._deadline_look = self.finish.next_look(now)
+            self._board.wake_idle()
         if self.accounts is not None and now >= self._review_at:
             self._review_at = now + REVIEW_S
             if self.accounts.review(now):
@@ -120,15 +124,27 @@ class Dispatcher:
             claim = self._try(lane, now)
             if claim is not None:
                 claims.append(claim)
-        if self.pairs is not None and not self.stopped and not claims and self.waiting.left == 0:
-            claims += self.pairs.double(now)
+        if self.pairs is not None:
+            if self.stopped or self.waiting.left > 0:
+                self.pairs.look_at = math.inf
+            elif not claims:
+                claims += self.pairs.double(now)
+            else:
+                self.pairs.look_at = now + LOOK_S
         return claims
 
     def next_wake(self) -> float:
         """The moment at which a lane that waits for one may be ready; inf if none does."""
         if self._paused:
             return self._paused_until
-        return min(self._board.next_wake(), math.inf if self.pairs is None else self.pairs.look_at)
+        at = self._board.next_wake()
+        if self.pairs is not None and not self.stopped:
+            at = min(at, self.pairs.look_at)
+        return min(at, self._deadline_look) if self._asks_deadline() else at
+
+    def _asks_deadline(self) -> bool:
+        """Whether time alone may open paid keys: a deadline stands, and prompts wait."""
+        return self.finish.deadline is not None and not self.stopped and self.waiting.left > 0
 
     def grant(self, group: Group) -> None:
         """The pacer lets one request of a group leave."""
@@ -192,8 +208,11 @@ class Dispatcher:
                 self._too_large(job, lane, meter, cost)
                 continue
             worst = self._worst(job, lane)
-            if at == SETTLE or not self.purse.covers(worst):
+            if at == SETTLE:
                 self._board.park(lane, "a request in flight to end")
+                return None
+            if not self.purse.covers(worst):
+                self._board.park(lane, "a request in flight to end", anywhere=True)
                 return None
             if at > now:
                 assert meter is not None
@@ -275,8 +294,9 @@ class Dispatcher:
         job.last = Failure(
             kind="context_length" if meter.unit in (1, 2) else "bad_request",
             scope="request",
-            message=f"not sent: it needs about {cost[meter.unit]:.0f} of {meter.axis} {meter.limit:.0f} of "
-            f"{lane.target.name}, more than that limit ever holds (lower max_tokens, or use a larger key)",
+            message=f"not sent: it needs about {cost[meter.unit]:.3g} of {meter.axis} {meter.limit:.6g} of "
+            f"{lane.target.name}, more than that limit ever holds"
+            + (" (lower max_tokens, or use a larger key)" if meter.unit in (1, 2, 3) else ""),
         )
         self._return(job)
 
@@ -379,8 +399,11 @@ class Dispatcher:
         return self._stranded.give_up()
 
     def release(self, claim: Claim, now: float) -> None:
-        """Gives a claim back as if it had not been made (the run was stopped): its job waits again, for --resume."""
-        self._free(claim, claim.cost, now, 0.0)
+        """Gives a claim back as if it had not been made (the run was stopped): its job waits again, for --resume.
+
+        A hedge's loser that had left may be billed all the same.
+        """
+        self._free(claim, claim.cost, now, claim.cost[5] if claim.dropped and claim.stamp else 0.0)
         lessons.lost(claim.meters, claim.learners, claim.entries, now)
         if claim.dropped or claim.twin is not None:
             part(claim)
@@ -392,7 +415,7 @@ class Dispatcher:
         for meter, entry in zip(claim.meters, claim.entries, strict=True):
             meter.settle(entry, cost[meter.unit], now)
         if cost is not claim.cost:  # what it took after all, as against what was reserved
-            self.unbooked += [(m, cost[m.unit] - claim.cost[m.unit]) for m in lane.booked if m.unit != 0]
+            self.unbooked += [(m, cost[m.unit] - claim.cost[m.unit]) for m in claim.booked if m.unit != 0]
         self.finish.ended(claim)
         lane.in_flight -= 1
         lane.group.in_flight -= 1
@@ -401,7 +424,10 @@ class Dispatcher:
         self.in_flight -= 1
         self.purse.settle(claim.worst, spent)
         if self._board.parked:
-            self._board.wake([p for p in self._board.parked if p.group.permit or not p.group.paced])
+            mine, purse = self._board.parked.get(provider.name), self._board.parked.get("")
+            self._board.wake(
+                [p for parked in (mine, purse) for p in parked or () if p.group.permit or not p.group.paced]
+            )
         for meter in claim.meters:
             if held := self._held_by.get(meter):  # given back, or learned: others may go sooner
                 self._board.wake([p for p in held if p.standing is Standing.TIMED and p.held_by is meter])

@@ -16,14 +16,13 @@ PRIOR_OUTPUT = 256.0
 MEMORY = 0.1
 OVERHEAD_TOKENS = 8.0
 #: What in-flight answers may take together is reserved to so many deviations of their sum.
-import os
-DEVIATIONS = float(os.environ.get('DEV','2.5'))
+DEVIATIONS = 1.75
 #: Before anything is known: the spread of answer lengths, as a share of the mean.
 PRIOR_SPREAD = 0.6
 
 
 class _Seen:
-    """Answer lengths of one model: a moving mean and spread, in tokens. `count`: of how many, at least one."""
+    """Answer lengths of one model: a moving mean and spread, in tokens, and of how many."""
 
     __slots__ = ("count", "mean", "square")
 
@@ -38,6 +37,9 @@ class _Seen:
         self.square += share * (off * off - self.square)
 
     def share(self, in_flight: int) -> float:
+        """One request's share of what all in flight may take together, but for one of them: the last one may pass the
+        limit, for a server that charges at the end lets it in as long as anything is left.
+        """
         n = 1 + in_flight
         unsure = DEVIATIONS * math.sqrt(self.square * (1 / n + max(MEMORY / 2, 1 / self.count)))
         return self.mean + max(0.0, unsure - self.mean / n)
@@ -62,17 +64,14 @@ class Estimator:
     def cost(self, job: Job, lane: Lane, max_tokens: int) -> Cost:
         """What to reserve: prompt and max_tokens where the provider charges so, else prompt and expected answer.
 
-        The more are in flight, the nearer their sum is to its mean: each reserves its share of what the sum may be.
+        The more are in flight, the nearer their sum is to its mean: each reserves its share of what that may be.
         """
         name = lane.target.name
         tokens_in = self.input_tokens(name, job.size())
         tokens_out = float(max_tokens)
         if not lane.precharge:
             seen = self._output.get(name)
-            if seen is None:
-                tokens_out = min(tokens_out, PRIOR_OUTPUT)
-            else:
-                tokens_out = min(tokens_out, seen.share(lane.in_flight))
+            tokens_out = min(tokens_out, seen.share(lane.in_flight) if seen else PRIOR_OUTPUT)
         return lane.cost(tokens_in, tokens_out, self.neurons(name, tokens_in, tokens_out))
 
     def input_tokens(self, name: str, chars: int) -> float:

@@ -18,9 +18,9 @@ from llmfan.scheduling.tail import Tail
 #: What free keys are trusted with before a deadline: this share of what they could do at best.
 TRUST = 0.97
 #: A forecast for the deadline stands for so long, as a share of the time left, less what was sent since.
-STANDS = 0.01
-#: A service time nobody knows yet, for the deadline's sake only. Seconds.
-UNKNOWN_S = 5.0
+STANDS, LOOK_S = 0.01, 0.5
+#: A service time nobody knows yet, for the deadline's sake: free keys are trusted until the first answer. Seconds.
+UNKNOWN_S = 0.0
 
 
 class Finish:
@@ -67,8 +67,13 @@ class Finish:
         if self.deadline is None:
             return False
         if now >= self._room_until:
-            self._room, self._room_until = self._free_room(left, now), now + STANDS * max(1.0, self.deadline - now)
+            self._room, self._room_until = self._free_room(left, now), self.next_look(now)
         return left > self._room
+
+    def next_look(self, now: float) -> float:
+        """When the forecast for the deadline is worth another look."""
+        assert self.deadline is not None
+        return now + max(LOOK_S, STANDS * (self.deadline - now))
 
     def _free_room(self, left: int, now: float) -> float:
         assert self.deadline is not None

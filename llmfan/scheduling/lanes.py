@@ -46,7 +46,7 @@ class ProviderState:
         self.last_heard = 0.0
         self.slowest = 0.0
         self.trial = False
-        self.refusals: deque[tuple[float, str]] = deque(maxlen=64)  # (moment, account) of late 429s
+        self.refusals: deque[tuple[float, str]] = deque()  # (moment, account) of late 429s
         self._speed = speed
 
     @property
@@ -114,6 +114,7 @@ class Lane:
         self.rest_why = ""
         self.rest_known = False  # somebody said when it ends
         self.waits_for = ""  # what holds it now, for the eye
+        self.parked_at: str | None = None  # the provider something of which has to end first ("": anywhere)
         self.held_by: Meter | None = None  # the limit it waits for, while timed
         self.spent = False  # what it waits for is a day's or a month's quota
         self.wakes = -math.inf  # when it is looked at again, while timed

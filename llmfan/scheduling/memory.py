@@ -49,15 +49,22 @@ def recall(
     speed: float,
 ) -> set[tuple[str, str]]:
     """Tells the counters what earlier runs learned and spent; gives the (owner, axis) of those that had spent."""
-    meters = {(meter.owner, meter.axis): meter for meter in _all(dispatcher)}
+    accounts = dispatcher.accounts
+    if accounts is not None:  # first: what was learned of one key is the joint limit's from now on
+        accounts.adopt(known.shared, now)
+    meters = {
+        (made.owner, made.axis): passed
+        for lane in dispatcher.lanes
+        for made, passed in (
+            accounts.counters(lane) if accounts is not None else zip(lane.meters, lane.meters, strict=True)
+        )
+    }
     for limit in known.limits:
         meter = meters.get((limit.owner, limit.axis))
         if meter is not None and (learns(meter) or isinstance(meter, Calendar)):
             meter.remember(limit)
     dispatcher.finish.recall(known.targets)
     dispatcher.estimator.recall(known.targets)
-    if dispatcher.accounts is not None:
-        dispatcher.accounts.adopt(known.shared, now)
     longest = max((AXES[axis][1] for _, axis in meters), default=0.0)
     spent = set()
     for booking in booked(wall - min(longest, MONTH)):

@@ -70,6 +70,8 @@ class Rests:
         """The provider's lanes if every account of it was refused within the last second: an address, not a key."""
         provider = lane.provider
         provider.refusals.append((now, lane.target.account))
+        while provider.refusals[0][0] < now - 1.0 / self._speed:
+            provider.refusals.popleft()
         accounts = {o.target.account for o in provider.lanes if not o.out}
         late = {account for at, account in provider.refusals if now - at <= 1.0 / self._speed}
         return list(provider.lanes) if len(accounts) > 1 and accounts <= late else []

@@ -28,6 +28,10 @@ class Stranded:
         free_could: Callable[[Job, float], bool],
     ):
         self.lanes, self.waiting, self.ended, self._free_could = lanes, waiting, ended, free_could
+        self._served_by: dict[str, list[Lane]] = {}
+        for lane in lanes:
+            for name in lane.names:
+                self._served_by.setdefault(name, []).append(lane)
 
     def look(self, now: float) -> bool:
         """True: something changed by it, so that everybody has to look again."""
@@ -46,7 +50,7 @@ class Stranded:
                 again = self._relax(job) or again
         alive = any(not lane.out for lane in self.lanes)
         for name, feed in self.waiting.feeds.items():
-            lanes = [lane for lane in self.lanes if name in lane.names]
+            lanes = self._served_by.get(name, [])
             if name and alive and all(lane.out for lane in lanes):
                 again = self._end_feed(feed, (lanes[0].fault if lanes else None) or NOBODY) or again
         return again
@@ -71,9 +75,11 @@ class Stranded:
     def _end_feed(self, feed: Supply, why: Failure) -> bool:
         unsent = replace(why, message=f"not sent: {short(why)}")
         for _ in range(SLICE):  # a million prompts for a dead key are not held at once
-            if feed.peek() is None:
+            job = feed.peek()
+            if job is None:
                 return False
-            self.ended.append((feed.take(), unsent))
+            self.waiting.remove(job, False)
+            self.ended.append((job, unsent))
         return True
 
     def give_up(self) -> bool:
