@@ -204,7 +204,15 @@ class Session:
             self.accumulator, crew.lanes, scopes(crew.lanes, self.options.mode), self.options.concurrency, run.started
         )
         last_claim = run.dispatcher.last_claim - run.started + run.scribe.offset
-        nearness = efficiency(ideal, self.accumulator.merged(), run.losses, last_claim, run.late())
+        hedges = run.dispatcher.finish.hedges
+        nearness = efficiency(
+            ideal,
+            self.accumulator.merged(),
+            run.losses,
+            last_claim,
+            run.late(),
+            None if hedges is None else hedges.cost,
+        )
         summary = document(
             self.accumulator, crew.lanes, run={k: v for k, v in header.items() if k != "fleet"},
             nearness=nearness, lag=run.lag, unsent=unsent, now=now,

@@ -32,8 +32,14 @@ def changed(fleet: Fleet, wishes: Sequence[str]) -> Fleet:
     return replace(fleet, providers=left)
 
 
+#: More than this nobody has, and a forecast with them takes for ever.
+MOST_KEYS = 1_000
+
+
 def with_keys(provider: Provider, number: int) -> Provider:
     """With so many keys: the first ones of those there are, then more like the first, each with its own account."""
+    if not provider.keys:
+        raise ValueError(f"{provider.name} has no key left to be like")
     keys = provider.keys[:number]
     limits = {at: each for at, each in provider.limits.items() if at[0] in {k.label for k in keys}}
     first, taken = provider.keys[0], {k.label for k in provider.keys}
@@ -62,8 +68,8 @@ def _read(wish: str, names: list[str]) -> tuple[str, Callable[[Provider], Provid
     what = path[len(name) + 1 :]
     if what == "keys":
         number = _whole(value)
-        if not 0 <= number <= 100_000:
-            raise ValueError(f"expected a number of keys, got {value!r}")
+        if not 0 <= number <= MOST_KEYS:
+            raise ValueError(f"expected a number of keys up to {MOST_KEYS:,}, got {value!r}")
         return name, lambda provider: with_keys(provider, number)
     if what == "priority":
         number = _whole(value)

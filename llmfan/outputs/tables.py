@@ -171,6 +171,11 @@ def _totals(summary: Entry) -> Text:
         f"{_rate(totals['output_tokens_per_s'])} tokens/s{_estimated(totals)}",
         f"cost {_money(totals['cost_usd'])}",
     ]
+    hedges = totals.get("hedges") or {}
+    if hedges.get("attempts"):
+        parts.append(
+            f"{hedges['attempts']:,} sent twice, {hedges['won']:,} copies won (cost {_money(hedges['cost_usd'])})"
+        )
     text.append("\n" + " · ".join(parts))
     if (summary.get("client") or {}).get("limited"):
         text.append("\nllmfan itself was too slow here and held the run back: times are upper bounds", "yellow")

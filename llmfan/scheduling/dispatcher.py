@@ -88,7 +88,8 @@ class Dispatcher:
             lanes, slots=lambda: self.concurrency - self.in_flight, jobs=waiting.left, tail="" in waiting.feeds,
             deadline=deadline, hedge=hedge,
         )  # fmt: skip
-        self.pairs = Pairs(self.finish, self.finish.hedges, self._copy) if self.finish.hedges is not None else None
+        hedges = self.finish.hedges
+        self.pairs = None if hedges is None else Pairs(self.finish, hedges, self._copy, self._could_send)
         self.accounts = Accounts(lanes, again, say) if again is not None else None
         self._review_at = 0.0
         self._deadline_look = -math.inf if deadline is not None else math.inf
@@ -300,12 +301,15 @@ class Dispatcher:
         )
         self._return(job)
 
+    def _could_send(self, lane: Lane, cost: Cost, now: float) -> bool:
+        paced = lane.group.paced and not lane.group.permit
+        return not paced and SETTLE < self._earliest(lane, cost, now)[0] <= now
+
     def _copy(self, job: Job, lane: Lane, now: float) -> Claim | None:
         """A second claim of a job that is in flight elsewhere, if this lane may send at once."""
         cost = self.estimator.cost(job, lane, self._max_tokens(job, lane)) if lane.counts_tokens else PLAIN
         worst = self._worst(job, lane)
-        ready = (lane.group.permit or not lane.group.paced) and self._earliest(lane, cost, now)[0] <= now
-        if not ready or not self.purse.covers(worst) or self.in_flight >= self.concurrency:
+        if not self._could_send(lane, cost, now) or not self.purse.covers(worst) or self.in_flight >= self.concurrency:
             return None
         return self._claim(job, lane, cost, worst, now)
 

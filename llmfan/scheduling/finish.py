@@ -136,15 +136,21 @@ class Finish:
 
     # ---------------------------------------------------------- stragglers
 
-    def stragglers(self, now: float, may: Callable[[Claim, Lane], bool]) -> tuple[list[tuple[Claim, Lane]], float]:
-        """(claims to send a second time, and where to; when to look again). Asked once no job waits."""
+    def stragglers(
+        self, now: float, may: Callable[[Claim, Lane], bool], could: Callable[[Lane, Cost, float], bool]
+    ) -> tuple[list[tuple[Claim, Lane]], float]:
+        """(claims to send a second time, and where to; when to look again). Asked once no job waits.
+
+        `could`: whether a lane can send what costs so much at once.
+        """
         hedges = self.hedges
         if hedges is None or not hedges.open:
             return [], math.inf
         late = [Late(claim, n, at, self.pulses.of(self._by_number[n].target)) for n, claim, at in self.pulses.flights()]
         idle = [lane for lane in self._lanes if lane.standing is Standing.IDLE and lane.able(now)]
         known = [(lane, s) for lane in idle if (s := self._service(lane, now)) is not None]
-        offers = [Offer(lane.number, lane.target, s) for lane, s in known if not lane.resting(now)]
+        ready = [x for x in known if not x[0].resting(now) and could(x[0], self._costs.get(x[0].number, PLAIN), now)]
+        offers = [Offer(lane.number, lane.target, s) for lane, s in ready]
         chosen = hedges.choose(late, offers, now, lambda claim, n: may(claim, self._by_number[n]))
         if chosen:
             return [(claim, self._by_number[n]) for claim, n in chosen], now

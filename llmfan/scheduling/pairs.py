@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from llmfan.limits.axes import Cost
 from llmfan.records import Usage
 from llmfan.scheduling.claim import Claim
 from llmfan.scheduling.estimate import dollars
@@ -19,15 +20,21 @@ LOOK_S = 0.1
 
 
 class Pairs:
-    """`send` claims a job a second time for a lane, or gives None if that cannot send at once."""
+    """`send` claims a job a second time for a lane, or gives None if that cannot send at once; `could` only asks."""
 
-    def __init__(self, finish: Finish, hedges: Hedges[Claim], send: Callable[[Job, Lane, float], Claim | None]):
-        self._finish, self._hedges, self._send = finish, hedges, send
+    def __init__(
+        self,
+        finish: Finish,
+        hedges: Hedges[Claim],
+        send: Callable[[Job, Lane, float], Claim | None],
+        could: Callable[[Lane, Cost, float], bool],
+    ):
+        self._finish, self._hedges, self._send, self._could = finish, hedges, send, could
         self.look_at = math.inf  # when there may be a straggler
 
     def double(self, now: float) -> list[Claim]:
         """Copies of what is late, where a lane with room should answer sooner. Ask once no job waits."""
-        chosen, look_at = self._finish.stragglers(now, _may)
+        chosen, look_at = self._finish.stragglers(now, _may, self._could)
         copies = []
         for claim, lane in chosen:
             copy = self._send(claim.job, lane, now)

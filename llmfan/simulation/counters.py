@@ -125,7 +125,9 @@ class Counters:
         figure, kind = limits.axes[axis], self._provider.preset.limiter.kind
         if unit == "in_flight":
             return InFlight(figure)
-        if window >= DAY and limits.reset != "rolling":
+        if unit == "requests" and 0 < figure < 1:  # half a request a minute is one in two
+            figure, window = 1.0, window / figure
+        if AXES[axis][1] >= DAY and limits.reset != "rolling":
             return CalendarWindow(figure, window, limits.reset, month=window > DAY)
         if kind == "bucket":
             capacity = min(figure, limits.burst) if limits.burst and unit == "requests" else figure
