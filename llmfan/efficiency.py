@@ -39,8 +39,8 @@ def ideal_of_run(
 def efficiency(
     ideal: float | None, whole: Tally, losses: Losses, last_claim: float, late: float, hedged: Copied | None = None
 ) -> dict[str, Any]:
-    """The fields of `totals` on it, and what hedging cost. `last_claim`: seconds into the run at which the last job left the queue; `late`:
-    seconds by which the process itself was behind.
+    """The fields of `totals` on it, and what hedging cost. `last_claim`: seconds into the run at which the last job left
+    the queue; `late`: seconds by which the process itself was behind.
     """
     duration = whole.duration
     if ideal is None or not duration:
@@ -49,7 +49,7 @@ def efficiency(
     tail = (whole.last_byte or 0.0) - last_claim - typical if last_claim > -math.inf else 0.0
     lost = losses.shares(
         rest=duration - ideal,
-        attempts_lost=sum(whole.problems.values()) - (hedged.attempts if hedged else 0),
+        attempts_lost=sum(whole.problems.values()),
         tail=tail,
         late=late,
     )
@@ -57,7 +57,7 @@ def efficiency(
         "ideal_duration_s": round(ideal, 3),
         "efficiency": round(min(1.0, ideal / duration), 4),
         "hedges": None if hedged is None else _hedges(hedged),
-        "lost": {f"{name}_s": round(getattr(lost, name), 3) for name in lost.__struct_fields__},
+        "lost": {f"{name}_s": abs(round(getattr(lost, name), 3)) for name in lost.__struct_fields__},
     }
 
 
@@ -75,9 +75,9 @@ def _of(accumulator: Accumulator, lanes: Sequence[Lane]) -> Tally:
 
 
 def _served(accumulator: Accumulator, lane: Lane) -> bool:
-    """Whether it may count: one that went out counts if it answered anything before."""
+    """Whether it may count: one that went out, or that is paid and was not needed, counts if it answered anything."""
     tally = accumulator.tallies.get((lane.target.provider, lane.target.model, lane.target.key))
-    return not lane.out or (tally is not None and tally.ok > 0)
+    return not (lane.out or lane.target.paid) or (tally is not None and tally.ok > 0)
 
 
 def _service(tally: Tally) -> float:

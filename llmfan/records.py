@@ -98,9 +98,9 @@ class Failure(Struct, frozen=True, kw_only=True):
     """Why a request has no answer: a value, not an exception.
 
     `scope` says what is ruled out; `wait` for how long (seconds; None: not said); `free`: refused before it was
-    processed, so it costs no attempt; `ambiguous`: sent and perhaps processed and billed. `latest`: nobody asked for the
-    wait, it is when the limit has passed at the latest. `axis` names the limit that
-    refused it, where the server said which; `reports` is what it told of its limits.
+    processed, so it costs no attempt; `ambiguous`: sent and perhaps processed and billed. `latest`: nobody asked for
+    the wait, it is when the limit has passed at the latest. `axis` names the limit that refused it, where the server
+    said which; `reports` is what it told of its limits.
     """
 
     kind: Kind
@@ -207,6 +207,7 @@ class AttemptLine(Struct, kw_only=True, gc=False):
     ambiguous: bool = False
     warmup: bool = False
     simulated: bool = False
+    hedge: bool = False  # the other one of its pair answered first
 
 
 class ErrorInfo(Struct, frozen=True, gc=False):

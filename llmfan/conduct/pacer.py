@@ -1,4 +1,4 @@
-"""The pacers of a run: one acquirer for each limit group that has a pace. They only grant; who leaves is decided elsewhere."""
+"""The pacers of a run: one acquirer for each limit group with a pace. They only grant; who leaves is not theirs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from llmfan.scheduling.lanes import Group
 
 
 class Pacers:
-    """`start` begins those that are missing; `used` tells them who left. `begin` runs a coroutine for as long as the run."""
+    """`start` begins those that are missing; `used` tells them who left. `begin` runs a coroutine as long as the run."""
 
     def __init__(
         self, dispatcher: Dispatcher, pump: Callable[[], None], begin: Callable[[Coroutine[Any, Any, None]], None]

@@ -57,7 +57,7 @@ class Scribe:
         line = self._attempt(claim, reply, failure.kind, billed)
         line.http_status = failure.http_status or line.http_status
         line.retry_after_s = None if failure.wait is None else round(failure.wait, 3)
-        line.ambiguous = failure.ambiguous
+        line.ambiguous, line.hedge = failure.ambiguous, claim.dropped
         self._put(slot, line, self.failure_result(claim.job, claim.lane, failure) if ended else None)
 
     def never_served(self, job: Job, failure: Failure) -> None:

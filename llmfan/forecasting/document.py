@@ -144,7 +144,7 @@ def _assumptions(forecast: Forecast, there: Container[str]) -> list[str]:
     missing = sum(key not in there for key in forecast.quota_left)
     if missing:
         said.append(
-            f"{missing:,} of {_of(len(forecast.quota_left), 'key')} are not set; the forecast is for the day they are"
+            f"{missing:,} of {_of(len(forecast.quota_left), 'key')} not set yet; the forecast is for when they are"
         )
     supposed = {lane.target.name for lane, a in zip(forecast.lanes, forecast.answers, strict=True) if a.known is None}
     if supposed:

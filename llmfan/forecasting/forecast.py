@@ -38,7 +38,7 @@ T95 = {2: 2.92, 3: 2.353, 4: 2.132, 5: 2.015, 6: 1.943, 7: 1.895}
 #: a short batch may come soon or late.
 MIDDLE_OF = 5
 #: What is never drawn (a request that fails, a late wake-up): the interval is at least so wide to either side.
-UNMODELLED = 0.01
+UNMODELLED = 0.03
 
 
 class Gain(Struct, frozen=True):
@@ -88,9 +88,13 @@ class Forecaster:
 
     def forecast(self) -> Forecast:
         crew, answers, jobs, ran = self._play(self._fleet, f"{self._options.seed}")
-        ideal = self._ideal(crew.lanes, answers, jobs)
+        ideal = self._ideal(crew.lanes, answers, jobs, ran.answered)
         middle = self._middle(ran, jobs)
-        low, high, how = self._interval(middle, crew.lanes, jobs)
+        if ideal is not None and middle is not None:
+            ideal = min(ideal, middle)  # it takes every answer as of the same length
+        low, high, how = self._interval(middle, crew.lanes, jobs, ran.answered)
+        if low is not None and ideal is not None:
+            low = max(low, ideal)
         return Forecast(
             ran=ran, duration=middle, jobs=jobs, deadline=self._options.deadline, ideal=ideal, low=low, high=high,
             how=how, gains=self._gains(ran, middle, jobs), lanes=crew.lanes, answers=answers,
@@ -129,9 +133,17 @@ class Forecaster:
         drawn = {name: Answers(name, self._known.get(name), seed, doubt) for name in names}
         return [drawn[lane.target.name] for lane in lanes]
 
-    def _ideal(self, lanes: Sequence[Lane], answers: Sequence[Answers], jobs: int) -> float | None:
+    def _ideal(
+        self, lanes: Sequence[Lane], answers: Sequence[Answers], jobs: int, served: Sequence[int]
+    ) -> float | None:
+        """Paid keys count where they were needed. `served`: jobs by lane number."""
         chars, concurrency = self._outlines.mean_size, self._options.concurrency
-        return least_duration(lanes, answers, self._estimator, self._kinds, chars, jobs, concurrency, 0.0)
+        both = [(x, y) for x, y in zip(lanes, answers, strict=True) if not x.target.paid or served[x.number]]
+        where = scopes(lanes, self._options.mode)
+        counts = {name: jobs // len(where) for name in where if any(name in x.names for x, _ in both)}
+        return least_duration(
+            [x for x, _ in both], [y for _, y in both], self._estimator, self._kinds, chars, counts, concurrency, 0.0
+        )
 
     # -------------------------------------------------------------- how sure it is, what would change it
 
@@ -142,7 +154,7 @@ class Forecaster:
         return statistics.median([ran.finished, *(each for each in more if each is not None)])
 
     def _interval(
-        self, middle: float | None, lanes: Sequence[Lane], jobs: int
+        self, middle: float | None, lanes: Sequence[Lane], jobs: int, served: Sequence[int]
     ) -> tuple[float | None, float | None, How]:
         replays = min(MOST_REPLAYS, SPARE_JOBS // max(1, jobs))
         how: How = "played" if replays >= FEWEST_REPLAYS else "bound"
@@ -153,7 +165,7 @@ class Forecaster:
             drawn = [self._play(self._fleet, f"{seed}.{n}", True)[3].finished for n in range(1, replays + 1)]
         else:
             tables = [self._answers(lanes, f"{seed}.{n}", True) for n in range(1, MOST_REPLAYS + 1)]
-            drawn = [self._ideal(lanes, each, jobs) for each in tables]
+            drawn = [self._ideal(lanes, each, jobs, served) for each in tables]
         factor = math.exp(_deviation(drawn))
         return min(middle / factor, middle * (1 - UNMODELLED)), max(middle * factor, middle * (1 + UNMODELLED)), how
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from llmfan.pacing.departures import TINY
 from llmfan.scheduling.lanes import Group
 
 
@@ -36,7 +37,7 @@ class Permits:
         """What leaked while the permit was held is put back, as far as there is room for it."""
         leaked = (now - self._at) * rate
         self._level = max(0.0, self._level - leaked)
-        back = min(1.0, leaked)
+        back = min(1.0, leaked) - TINY
         if self._level + back <= burst:
             self._level += back
         self._at = now

@@ -15,4 +15,7 @@ def flow_of(meter: Meter, start: float, amount: float = 1.0, kind: str = "slidin
         resets_in = meter.resets_in(start)
         return Flow(owner=meter.owner, unit=meter.unit, limit=limit, period=meter.period, resets_in=resets_in)
     period = getattr(meter, "period", math.inf)
+    if getattr(meter, "kind", "") == "paced" and kind == "sliding":  # it was found to refill as it goes
+        burst = max(1.0, getattr(meter, "crowd", meter.limit))
+        return Flow(owner=meter.owner, unit=meter.unit, limit=limit, period=period, kind="bucket", burst=burst / amount)
     return Flow(owner=meter.owner, unit=meter.unit, limit=limit, period=period, kind=kind)

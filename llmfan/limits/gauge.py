@@ -42,9 +42,16 @@ class Gauge(Verdicts):
         if self.hold > now:
             return self.hold
         if self._sure or self._asking == "quick" or math.isinf(self.limit):
-            return now
+            return self._within(now)
         free = self._free(now)
         return free if free <= now or self._asking else min(free, max(now, self._look_at(now, free)))
+
+    def _within(self, now: float) -> float:
+        """However it is spaced: no more in any window than what is declared or told."""
+        live, most = self._log.live, self._ceiling
+        if len(live) < most:
+            return now
+        return max(now, live[len(live) - max(1, int(most))].at + self.period)
 
     def _look_at(self, now: float, free: float) -> float:
         """When to send one although the log is full, because its fate would tell something."""
@@ -118,6 +125,11 @@ class Gauge(Verdicts):
     def to_come(self) -> float:
         """How many requests it still expects to carry."""
         return max(0.0, self._jobs - self._carried)
+
+    @property
+    def crowd(self) -> float:
+        """The most that were taken close together: no less than what a server that refills holds at once."""
+        return min(self.limit, 2.0 * max(1, self._crowd))
 
     def comes_free(self, now: float) -> list[float]:
         """When each of the places that are taken comes free again."""

@@ -196,7 +196,10 @@ class Verdicts(Belief):
                 self._window_is(now, n)
                 self._asking = "window"
         else:
-            wait = min(4.0, 0.125 * 2 ** min(self._misses, 8)) * self.period * (0.75 + 0.5 * self._rng.random())
+            wait = min(4.0, 0.125 * 2 ** min(self._misses, 8)) * self.period
+            if n < 0.2 * self.limit:  # far too few for such a window: what refuses may be a much shorter one
+                wait = min(wait, self._second * 2 ** min(self._misses, 8))
+            wait *= 0.75 + 0.5 * self._rng.random()
         if told is not None and self._misses > HINTS:  # its hints were wrong before
             wait = max(wait, told - now)
             told = None

@@ -107,7 +107,7 @@ class Accumulator:
                 itl = tally.sketches["itl_s"]
                 for gap, count in line.itl_ms:
                     itl.add(gap / 1000.0, count)
-        else:
+        elif not line.hedge:  # a hedge's loser is no failed attempt
             tally.problems[line.outcome] += 1
             if line.outcome in _LIMITED:
                 tally.rate_limited += 1

@@ -23,6 +23,8 @@ PIPE_WIDTH = 120
 TITLED, ROOMY = 120, 140
 _UNDEFINED = "—"
 _LIMITED = ("rate_limited", "quota_exhausted")
+#: Below this efficiency the totals say where the time went.
+LOST_FROM = 0.9
 Entry = Mapping[str, Any]
 
 
@@ -161,6 +163,7 @@ def _totals(summary: Entry) -> Text:
     text = Text("\n")
     text.append(f"{totals['ok']:,} of {totals['jobs'] + unsent:,} answered in {spell(totals['duration_s'])}", "bold")
     text.append(f" · ideal {spell(totals.get('ideal_duration_s'))} · efficiency {_percent(totals.get('efficiency'))}")
+    text.append(_where(totals))
     if totals["failed"]:
         text.append(f" · {totals['failed']:,} failed", "bold red")
     if unsent:
@@ -180,6 +183,17 @@ def _totals(summary: Entry) -> Text:
     if (summary.get("client") or {}).get("limited"):
         text.append("\nllmfan itself was too slow here and held the run back: times are upper bounds", "yellow")
     return text
+
+
+def _where(totals: Entry) -> str:
+    """` (stragglers 1.5 s, spacing 0.9 s)`: where most of the time beyond the ideal went, if it was much."""
+    lost: Mapping[str, float] = totals.get("lost") or {}
+    if not lost or (totals.get("efficiency") or 1.0) >= LOST_FROM:
+        return ""
+    whole = sum(lost.values())
+    most = sorted(((s, name.removesuffix("_s")) for name, s in lost.items() if s >= 0.2 * whole), reverse=True)
+    parts = ", ".join(f"{name} {spell(s)}" for s, name in most)
+    return f" ({parts})" if parts else ""
 
 
 def _errors(summary: Entry) -> RenderableType | None:

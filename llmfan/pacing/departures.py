@@ -13,6 +13,10 @@ import math
 from aiolimiter import AsyncLimiter
 
 
+#: What is put back is less than what leaked by this: rounding would leave no room for it.
+TINY = 1e-9
+
+
 class Departures:
     """`await leave()` returns when the next request may leave. `retune` replaces the bucket when the pace changed."""
 
@@ -38,8 +42,7 @@ class Departures:
     async def left(self) -> None:
         """It left only now: what has leaked since it might have is put back, or the next would follow on its heels."""
         now = asyncio.get_running_loop().time()
-        burst, rate = self._spec
-        leaked = min(1.0, rate * (now - self._left))
+        leaked = min(1.0, self._spec[1] * (now - self._left)) - TINY
         self._left = now
         if leaked > 0 and self._limiter.has_capacity(leaked):
             await self._limiter.acquire(leaked)

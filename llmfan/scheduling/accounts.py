@@ -80,16 +80,21 @@ class Accounts:
 
     def review(self, now: float) -> bool:
         """To be asked now and then: what refusals alone joined is tried apart after a while."""
-        return any([self._apply(sharing, sharing.review(now), now) for sharing in set(self._watch.values())])
+        changed = False
+        for sharing in dict.fromkeys(self._watch.values()):
+            changed = self._apply(sharing, sharing.review(now), now) or changed
+        return changed
 
     # ---------------------------------------------------------- what follows
 
     def _apply(self, sharing: Sharing, news: News, now: float) -> bool:
+        if not (news.join or news.part):
+            return False
         for first in dict.fromkeys(pair[0] for pair in news.join):
             self._join(sharing, first, now)
         for first in dict.fromkeys(pair[0] for pair in news.part):
             self._part(sharing, [first, *(pair[1] for pair in news.part if pair[0] == first)], now)
-        return bool(news.join or news.part)
+        return True
 
     def _join(self, sharing: Sharing, first: str, now: float) -> None:
         owners = sorted(sharing.group(first), key=list(self._members).index)

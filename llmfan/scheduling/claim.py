@@ -12,8 +12,8 @@ class Claim:
     """A job and the lane it goes to, with what it holds of every limit. It is settled exactly once."""
 
     __slots__ = (
-        "attempt", "booked", "cost", "dropped", "entries", "job", "lane", "learners", "meters", "sent", "stamp", "turn", "twin",
-        "worst",
+        "attempt", "booked", "cost", "dropped", "entries", "job", "lane", "learners", "meters", "sent", "stamp",
+        "turn", "twin", "worst",
     )  # fmt: skip
 
     def __init__(self, job: Job, lane: Lane, cost: Cost, worst: float, entries: list[Entry], sent: float):

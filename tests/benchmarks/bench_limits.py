@@ -2,8 +2,8 @@
 
     python tests/benchmarks/bench_limits.py [SEEDS] [ROW…]
 
-One key, 60 requests a minute declared; arrival jitter, service times and sizes as in the scenarios. Each cell: time over
-the least time the true limit permits, then 429s per answer; for the smallest batch seconds above the least time.
+One key, 60 requests a minute declared; arrival jitter, service times and sizes as in the scenarios. Each cell: time
+over the least time the true limit permits, then 429s per answer; for the smallest batch seconds above the least.
 """
 
 from __future__ import annotations
