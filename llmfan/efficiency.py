@@ -39,8 +39,8 @@ def ideal_of_run(
 def efficiency(
     ideal: float | None, whole: Tally, losses: Losses, last_claim: float, late: float, hedged: Copied | None = None
 ) -> dict[str, Any]:
-    """The fields of `totals` on it, and what hedging cost. `last_claim`: seconds into the run at which the last job left
-    the queue; `late`: seconds by which the process itself was behind.
+    """The fields of `totals` on it, and what hedging cost. `last_claim`: seconds into the run at which the last job
+    left the queue; `late`: seconds by which the process itself was behind.
     """
     duration = whole.duration
     if ideal is None or not duration:

@@ -13,7 +13,7 @@ from llmfan.scheduling.lanes import Group
 
 
 class Pacers:
-    """`start` begins those that are missing; `used` tells them who left. `begin` runs a coroutine as long as the run."""
+    """`start` begins those that are missing; `used` tells them who left. `begin` runs a coroutine beside the run."""
 
     def __init__(
         self, dispatcher: Dispatcher, pump: Callable[[], None], begin: Callable[[Coroutine[Any, Any, None]], None]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 from zoneinfo import ZoneInfo
 
 from llmfan.limits.gauge import Gauge
 from llmfan.limits.slots import Slots
 from llmfan.limits.tokens import TokenWindow
-from llmfan.limits.window import Calendar, Meter, WindowLog, guard
+from llmfan.limits.window import SETTLE, Calendar, Meter, WindowLog, guard
 from llmfan.settings import AXES, KeySettings, LimitSet, Provider
 from llmfan.units import DAY, MINUTE
 
@@ -110,6 +110,18 @@ class MeterShop:
             return now + (next_boundary(wall, zone, month) - wall).total_seconds() / self._speed
 
         return at
+
+
+def earliest(meters: Iterable[Meter], cost: Cost, now: float) -> tuple[float, Meter | None]:
+    """When all of them let out what costs so much, and the one that is last to; `SETTLE` and `NEVER` as of a meter."""
+    at, binding = now, None
+    for meter in meters:
+        ready = meter.ready(now, cost[meter.unit])
+        if ready == SETTLE:
+            return SETTLE, meter
+        if ready > at:
+            at, binding = ready, meter
+    return at, binding
 
 
 def owner_of(axis: str, limits: LimitSet, provider: str, key: KeySettings, model: str) -> str:

@@ -21,6 +21,10 @@ LOOKING = ("ghost", "shape", "rise", "begun")
 GHOST_SHARE, LOOK_AT, LOOK_AGAIN = 0.05, 0.4, 0.3
 
 
+#: Limits and evidence that are small.
+SMALL, PROOF = 10, 50
+
+
 class Gauge(Verdicts):
     """One request limit. `ready` holds, counts and probes; a pacer that asks `spec` spaces departures evenly."""
 
@@ -47,9 +51,11 @@ class Gauge(Verdicts):
         return free if free <= now or self._asking else min(free, max(now, self._look_at(now, free)))
 
     def _within(self, now: float) -> float:
-        """However it is spaced: no more in any window than what is declared or told."""
+        """What refills as it goes may take more in its first window than its limit. Where few requests speak for that,
+        or the limit is so small that one more is much, no window holds more than what is declared or told.
+        """
         live, most = self._log.live, self._ceiling
-        if len(live) < most:
+        if len(live) < most or (most > SMALL and self._carried > PROOF):
             return now
         return max(now, live[len(live) - max(1, int(most))].at + self.period)
 

@@ -12,7 +12,6 @@ import math
 
 from aiolimiter import AsyncLimiter
 
-
 #: What is put back is less than what leaked by this: rounding would leave no room for it.
 TINY = 1e-9
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from random import Random
 
-from llmfan.limits.axes import PLAIN, Cost, is_quota
+from llmfan.limits.axes import PLAIN, Cost, earliest, is_quota
 from llmfan.limits.window import NEVER, SETTLE, Meter
 from llmfan.records import Failure, Report, Usage
 from llmfan.scheduling import lessons
@@ -19,7 +19,7 @@ from llmfan.scheduling.accounts import Accounts, Again
 from llmfan.scheduling.board import Board
 from llmfan.scheduling.claim import Claim
 from llmfan.scheduling.estimate import Estimator, dollars
-from llmfan.scheduling.failover import Policy, charge, eligible, is_exhausted
+from llmfan.scheduling.failover import Policy, charge, eligible, eligible_for, is_exhausted
 from llmfan.scheduling.finish import Finish
 from llmfan.scheduling.jobs import Feed, Job, Waiting
 from llmfan.scheduling.lanes import Group, Lane, ProviderState, Standing
@@ -27,7 +27,7 @@ from llmfan.scheduling.pairs import Pairs, part
 from llmfan.scheduling.purse import Purse
 from llmfan.scheduling.rests import Rests
 from llmfan.scheduling.stickiness import Shelf
-from llmfan.scheduling.stranded import Stranded
+from llmfan.scheduling.stranded import CUT_OFF, Stranded
 
 #: Seconds without a send after this machine ran out of sockets.
 PAUSE_S = 0.25
@@ -36,13 +36,6 @@ MONEY = 402
 LOOK_S = 0.1
 #: Between two looks whether keys share an account after all.
 REVIEW_S = 1.0
-
-
-CUT_OFF = Failure(
-    kind="cancelled",
-    scope="request",
-    message="was in flight when the run was cut off and may have been billed; not sent again (--max-ambiguous)",
-)
 
 
 class Dispatcher:
@@ -193,7 +186,7 @@ class Dispatcher:
                 return None
             job, came_back = found
             again = self.finish.better_wait(
-                lane, self.waiting.left, now, partial(_eligible_for, job) if came_back else None
+                lane, self.waiting.left, now, partial(eligible_for, job) if came_back else None
             )
             if again is not None:
                 self._wait(lane, again, "a faster key")
@@ -203,7 +196,7 @@ class Dispatcher:
                 self.ended.append((job, CUT_OFF))
                 continue
             cost = self.estimator.cost(job, lane, self._max_tokens(job, lane)) if lane.counts_tokens else PLAIN
-            at, meter = self._earliest(lane, cost, now)
+            at, meter = earliest(lane.meters, cost, now)
             if at == NEVER and meter is not None:
                 self.waiting.remove(job, came_back, lane.number)
                 self._too_large(job, lane, meter, cost)
@@ -278,17 +271,6 @@ class Dispatcher:
         """In flight for a provider that has not answered yet: all together at most half of what there is."""
         return self.concurrency if len(self.providers) == 1 else max(1, self.concurrency // (2 * len(self.providers)))
 
-    @staticmethod
-    def _earliest(lane: Lane, cost: Cost, now: float) -> tuple[float, Meter | None]:
-        at, binding = now, None
-        for meter in lane.meters:
-            ready = meter.ready(now, cost[meter.unit])
-            if ready == SETTLE:
-                return SETTLE, meter
-            if ready > at:
-                at, binding = ready, meter
-        return at, binding
-
     def _too_large(self, job: Job, lane: Lane, meter: Meter, cost: Cost) -> None:
         """Refused before it is sent, with its reason; others may be larger."""
         job.banned |= {lane.place}
@@ -303,7 +285,7 @@ class Dispatcher:
 
     def _could_send(self, lane: Lane, cost: Cost, now: float) -> bool:
         paced = lane.group.paced and not lane.group.permit
-        return not paced and SETTLE < self._earliest(lane, cost, now)[0] <= now
+        return not paced and SETTLE < earliest(lane.meters, cost, now)[0] <= now
 
     def _copy(self, job: Job, lane: Lane, now: float) -> Claim | None:
         """A second claim of a job that is in flight elsewhere, if this lane may send at once."""
@@ -454,7 +436,3 @@ class Dispatcher:
             self._changed()  # who waits for a better place has to look again
         lane.spent = quota
         self._board.wait(lane, until, why)
-
-
-def _eligible_for(job: Job, lane: Lane) -> bool:
-    return eligible(lane, job)

@@ -91,3 +91,7 @@ def eligible(lane: Lane, job: Job, avoided: bool = False) -> bool:
     if avoided:
         return not any(n in job.banned for n in lane.names)
     return not (job.banned or job.avoid) or not any(n in job.banned or n in job.avoid for n in lane.names)
+
+
+def eligible_for(job: Job, lane: Lane) -> bool:
+    return eligible(lane, job)

@@ -14,6 +14,11 @@ from llmfan.scheduling.rests import short
 
 #: Jobs of a dead key that are ended in one step.
 SLICE = 500
+CUT_OFF = Failure(
+    kind="cancelled",
+    scope="request",
+    message="was in flight when the run was cut off and may have been billed; not sent again (--max-ambiguous)",
+)
 NOBODY = Failure(kind="bad_request", scope="request", message="no key of the fleet can serve it")
 
 

@@ -43,8 +43,10 @@ ROWS: dict[str, Row] = {
 }
 
 
-def cell(kind: Kind, seeds: int, *, limit: int = DECLARED, jobs: int = 600, declared: int | None = DECLARED,
-         learn: str = "down", again: bool = False, preset: Any = None, **habits: Any) -> tuple[float, float, float]:  # fmt: skip
+def cell(
+    kind: Kind, seeds: int, *, limit: int = DECLARED, jobs: int = 600, declared: int | None = DECLARED,
+    learn: str = "down", again: bool = False, preset: Any = None, **habits: Any,
+) -> tuple[float, float, float]:  # fmt: skip
     """(time over ideal, 429s per answer, seconds above ideal), means over the seeds."""
     found = []
     for seed in range(seeds):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmfan.dialects.headers import leading_number, costs_told, reset_seconds, retry_wait
+from llmfan.dialects.headers import costs_told, leading_number, reset_seconds, retry_wait
 from llmfan.settings import HeaderRow, Preset
 
 NOW = 1_795_176_000.0  # 2026-11-20 12:00:00 UTC
