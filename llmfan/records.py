@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct, field
+from msgspec.structs import force_setattr
 
 from llmfan.settings import Kind, Scope
 
@@ -25,10 +26,10 @@ class Target(Struct, frozen=True, kw_only=True):
     account: str = ""
     priority: int = 0
     paid: bool = False
+    name: str = ""  # `provider/model`
 
-    @property
-    def name(self) -> str:
-        return f"{self.provider}/{self.model}"
+    def __post_init__(self) -> None:
+        force_setattr(self, "name", f"{self.provider}/{self.model}")
 
 
 class Prompt(Struct, frozen=True, kw_only=True, gc=False):

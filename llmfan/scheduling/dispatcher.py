@@ -60,8 +60,9 @@ class Dispatcher:
         sticky: str | None = None,
     ):
         self.lanes, self.waiting, self.estimator = lanes, waiting, estimator
-        self.concurrency, self.policy, self.purse, self.rng = concurrency, policy, purse, rng
+        self.policy, self.purse, self.rng = policy, purse, rng
         self.providers: list[ProviderState] = list(dict.fromkeys(lane.provider for lane in lanes))
+        self._set_concurrency(concurrency)
         self.groups: list[Group] = list(dict.fromkeys(lane.group for lane in lanes))
         self.in_flight = 0
         self.stopped = False
@@ -159,7 +160,7 @@ class Dispatcher:
         if provider.circuit.open_until > now:
             self._wait(lane, provider.circuit.open_until, provider.circuit.why)
             return None
-        if not provider.room(now, self._share()):
+        if not provider.room(now, self._part):
             self._board.park(lane, "a first answer" if not provider.proven else "a free slot")
             return None
         if group.probing and group.in_flight:
@@ -267,9 +268,10 @@ class Dispatcher:
             if lane.target.paid or not o.target.paid  # a paid one waits for the free ones: they must not wait for it
         )
 
-    def _share(self) -> int:
-        """In flight for a provider that has not answered yet: all together at most half of what there is."""
-        return self.concurrency if len(self.providers) == 1 else max(1, self.concurrency // (2 * len(self.providers)))
+    def _set_concurrency(self, most: int) -> None:
+        """`_part`: in flight for a provider that has not answered yet; all together at most half of what there is."""
+        self.concurrency = most
+        self._part = most if len(self.providers) == 1 else max(1, most // (2 * len(self.providers)))
 
     def _too_large(self, job: Job, lane: Lane, meter: Meter, cost: Cost) -> None:
         """Refused before it is sent, with its reason; others may be larger."""
@@ -371,7 +373,7 @@ class Dispatcher:
         self._paused_until = now + PAUSE_S
         fewer = max(1, self.in_flight)
         if fewer < self.concurrency:
-            self.concurrency = fewer
+            self._set_concurrency(fewer)
             if not self._told_fewer:
                 self._told_fewer = True
                 self._say(f"fewer requests at once from here on: {failure.message}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from statistics import NormalDist
 from typing import Generic, TypeVar
 
@@ -32,6 +33,8 @@ ROUNDS = 4
 
 _NORMAL = NormalDist()
 _Z75, _Z95 = _NORMAL.inv_cdf(0.75), _NORMAL.inv_cdf(0.95)
+#: Of those still out, so many are asked: the ones that left first tell most.
+OLDEST = 48
 
 
 class Pulse:
@@ -195,7 +198,10 @@ class Pulses(Generic[Mark]):
             return pulse.typical()
         asked = self._asked.get(name)
         if asked is None or asked[0] != now:
-            asked = self._asked[name] = (now, _with_those_out(pulse, self._flights.get(name, {}).values(), now))
+            asked = self._asked[name] = (
+                now,
+                _with_those_out(pulse, islice(self._flights.get(name, {}).values(), OLDEST), now),
+            )
         return asked[1]
 
     def moments(self, lane: int) -> Iterable[float]:
