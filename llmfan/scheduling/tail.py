@@ -15,8 +15,12 @@ from msgspec import Struct
 from llmfan.scheduling.lanes import Lane
 from llmfan.scheduling.reach import Reach, answers, at_most, shape
 
+#: A lane is faster than another if it takes at most this share of its time: less is not worth a forecast.
+FASTER = 0.8
 #: How long a forecast stands, as a share of the service time it is for; what is sent meanwhile is counted off.
 GRAIN = 0.04
+#: With more lanes than so many a survey of them costs more: it then stands longer in proportion, up to a share.
+MANY, COARSEST = 64, 0.5
 #: A lane that waits looks again after this share of its service time: a faster one may have stopped being able.
 LOOK_SHARE = 1 / 24
 
@@ -62,6 +66,7 @@ class Tail:
         version: Callable[[float], int],
     ):
         self._lanes = lanes
+        self._grain = min(COARSEST, GRAIN * max(1.0, len(lanes) / MANY))
         self._service, self._reach, self._slots, self._version = service, reach, slots, version
         self._kinds: dict[int, _Kind] = {}
         self._forecasts: dict[_Kind, _Forecast] = {}
@@ -132,7 +137,9 @@ class Tail:
             target = lane.target
             ident = (target.name, target.priority, target.paid, round(math.log(max(service, 1e-4)), 1))
             if ident not in kinds:
-                far = sum(n * at_most(x, s, service, self._concurrency) for (s, x), n in alike.items() if s < service)
+                far = sum(
+                    n * at_most(x, s, service, self._concurrency) for (s, x), n in alike.items() if s < FASTER * service
+                )
                 kinds[ident] = _Kind(target.name, target.priority, target.paid, service, far)
             self._kinds[lane.number] = kinds[ident]
         self._far = max((kind.far for kind in kinds.values()), default=0.0)
@@ -146,7 +153,7 @@ class Tail:
         service = self._service(lane, now)
         if service is None:
             return None
-        until = now + GRAIN * service
+        until = now + self._grain * service
         room, most = self._count(lane, service, left, now)
         self._forecasts[kind] = _Forecast(now, until, service, room, most)
         return self._forecasts[kind]
@@ -158,13 +165,13 @@ class Tail:
         faster = [
             reach
             for other, reach in self._surveyed(left, now)
-            if reach.service < service
+            if reach.service < FASTER * service
             and _goes_before(other, lane.target.priority, lane.target.paid)
             and (may is None or may(other))
         ]
         slots = self._slots()
         end = now + service
-        return answers(faster, now, end, slots), answers(faster, now, end + GRAIN * service, slots)
+        return answers(faster, now, end, slots), answers(faster, now, end + self._grain * service, slots)
 
     def _surveyed(self, left: int, now: float) -> list[tuple[Lane, Reach]]:
         """What every lane can do, fastest first; kept for as long as nothing was sent and no time passed."""
