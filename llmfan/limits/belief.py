@@ -12,6 +12,7 @@ from random import Random
 from llmfan.limits.evidence import SendLog, Sent
 from llmfan.limits.window import guard
 from llmfan.records import KnownLimit
+from llmfan.settings import AXES
 from llmfan.units import MINUTE
 
 START_PER_MINUTE = 10.0
@@ -81,7 +82,7 @@ class Belief:
         self._carried = self._refusals_ever = 0
         self._cut_at = -math.inf  # refusals of what left before teach nothing
         self._first = 0.0  # when the refused one left that began the question
-        self._asking = ""  # what the one probe is to find out: "quick", "window" or "look"
+        self._asking = ""  # what the one probe is to find out: "quick", "window", or one of the gauge's LOOKING
         self._probe: Sent | None = None
         self._refused_at = -math.inf
         self._way = math.inf  # seconds a 429 takes
@@ -117,7 +118,7 @@ class Belief:
             axis=self.axis,
             declared=self.declared,
             reported=self.reported,
-            measured=round(figure, 1) if self._learned and math.isfinite(figure) else None,
+            measured=round(figure * self._windows, 1) if self._learned and math.isfinite(figure) else None,
             kind=kind,
             guard_s=margin / self._second,
             confidence=0.9 if self._best >= self.limit else 0.5 if self._learned or kind else 0.0,
@@ -126,6 +127,7 @@ class Belief:
 
     def remember(self, known: KnownLimit) -> None:
         """Starts from what an earlier run learned. Called before `expect`."""
+        self._of_its_axis()
         if known.measured is not None:
             whole = float(math.ceil(known.measured - UP))
             self.limit, self._learned = min(self._ceiling, known.measured if known.kind == "paced" else whole), True
@@ -141,6 +143,19 @@ class Belief:
             self._refills = self._sure = self._paced
         if known.guard_s is not None and self._paced:
             self._spread = max(0.0, known.guard_s * self._second - self._margin0) / self.limit
+
+    def _of_its_axis(self) -> None:
+        """What is told or remembered is a figure of the axis; a rate that nobody declared is watched by the second."""
+        period = AXES[self.axis][1] * self._second
+        if self.declared is None and self.period != period:
+            self.limit *= period / self.period
+            self.period, self._lo, self._hi = period, 0.0, math.inf
+            self._margin0 = self.margin = guard(period, 1.0 / self._second)
+
+    @property
+    def _windows(self) -> float:
+        """How many of its own windows the axis's has: one, but for a rate that is watched by the second."""
+        return AXES[self.axis][1] * self._second / self.period if self.declared is None else 1.0
 
     def _gap(self) -> float:
         """Seconds between two departures."""

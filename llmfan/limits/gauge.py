@@ -19,8 +19,6 @@ LATE_S = 0.005
 LOOKING = ("ghost", "shape", "rise", "begun")
 #: When, as shares of the window: after a refusal; after its first send; after the last look.
 GHOST_SHARE, LOOK_AT, LOOK_AGAIN = 0.05, 0.4, 0.3
-
-
 #: Limits and evidence that are small.
 SMALL, PROOF = 10, 50
 
@@ -200,6 +198,7 @@ class Gauge(Verdicts):
         """The server's own word about this limit, which wins over what is declared."""
         if report.limit is not None and report.limit > 0 and report.limit != self.reported:
             self.reported = report.limit
+            self._of_its_axis()
             if self.learn == "off":
                 return
             if report.limit < self.limit or self.learn == "up" or self._open:

@@ -23,7 +23,7 @@ from llmfan.scheduling.failover import Policy, charge, eligible, eligible_for, i
 from llmfan.scheduling.finish import Finish
 from llmfan.scheduling.jobs import Feed, Job, Waiting
 from llmfan.scheduling.lanes import Group, Lane, ProviderState, Standing
-from llmfan.scheduling.pairs import Pairs, part
+from llmfan.scheduling.pairs import LOOK_S, Pairs, part
 from llmfan.scheduling.purse import Purse
 from llmfan.scheduling.rests import Rests
 from llmfan.scheduling.stickiness import Shelf
@@ -33,7 +33,6 @@ from llmfan.scheduling.stranded import CUT_OFF, Stranded
 PAUSE_S = 0.25
 #: A refusal with this status is about what calls in flight may cost, not about how many there are.
 MONEY = 402
-LOOK_S = 0.1
 #: Between two looks whether keys share an account after all.
 REVIEW_S = 1.0
 

@@ -116,5 +116,7 @@ def _of_a_day(day: Meter, pace: Meter, report: Report) -> bool:
         return True
     if report.limit is None:
         return False
-    near = abs(math.log(report.limit / day.limit)) < abs(math.log(report.limit / pace.limit)) if pace.limit else True
-    return near and report.limit > ALIKE * pace.limit
+    off = abs(math.log(report.limit / day.limit))
+    if math.isinf(pace.limit):  # nobody knows the pace: a day's, if it is about the day's
+        return off <= math.log(ALIKE)
+    return off < abs(math.log(report.limit / pace.limit)) and report.limit > ALIKE * pace.limit

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from llmfan.options import RunOptions
 from llmfan.settings import Limiter, Preset
-from llmfan.simulation.fake import always, good, in_turn, limited
+from llmfan.simulation.fake import Behaviour, always, good, in_turn, limited
 from llmfan.simulation.loop import START
+from llmfan.simulation.script import Script
 from tests.scenarios.far_ends import Rule, metered, most_in_any
 from tests.scenarios.world import Happened, play, provider
 
@@ -256,3 +257,31 @@ def test_a_refusal_of_one_key_leaves_the_others_of_its_account_alive(tmp_path: P
     happened = play(tmp_path, [fleet], {"p": refused_once}, 5, RunOptions(mode="keys", concurrency=1))
     assert happened.run.ending == "done"
     assert sorted(r["key"] for r in happened.results if r["status"] == "ok") == ["p#1"] * 5 + ["p#2"] * 5
+
+
+def telling(limit: str) -> Behaviour:
+    """Answers, and says how many requests it takes, as many servers do without naming the window."""
+
+    def behave(now: float, key: str, body: bytes) -> Script:
+        script = good(0.1)(now, key, body)
+        told = {"x-ratelimit-limit-requests": limit, "x-ratelimit-remaining-requests": limit}
+        return Script(script.status, {**script.headers, **told}, script.writes)
+
+    return behave
+
+
+@pytest.mark.parametrize("axes", [{}, {"rpd": 1000}])
+def test_a_header_gives_a_rate_that_nobody_declared(tmp_path: Path, axes: dict[str, float]) -> None:
+    """Without a declared pace to compare it with, the first header of a server of one's own must not end the run."""
+    happened = play(tmp_path, [provider("p", axes=axes)], {"p": telling("60")}, 200, RunOptions(concurrency=4))
+    all_answered_once(happened, 200)
+    pace = happened.crew.lanes[0].group.pace
+    assert (pace.limit, pace.period) == (60.0, 60.0)
+    assert most_in_any([s.at for s in happened.far.seen], 60.0) <= 60 + 4  # those before the first header came
+
+
+def test_a_header_about_the_day_is_no_pace(tmp_path: Path) -> None:
+    """A thousand a day, taken for a thousand a minute or the other way round, is a wrong limit for the whole run."""
+    happened = play(tmp_path, [provider("p", axes={"rpd": 1000})], {"p": telling("1000")}, 50)
+    all_answered_once(happened, 50)
+    assert happened.crew.lanes[0].group.pace.reported is None
