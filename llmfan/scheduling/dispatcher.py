@@ -358,7 +358,10 @@ class Dispatcher:
         return False
 
     def _told(self, claim: Claim, reports: Iterable[Report], now: float) -> None:
+        paced = claim.lane.group.paced
         lessons.told(claim.meters, claim.entries, reports, now)
+        if claim.lane.group.paced and not paced:
+            self._changed()  # it needs a pacer from now on
         if self.accounts is not None and self.accounts.told(claim, reports, now):
             self._regrouped()
 

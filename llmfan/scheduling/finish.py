@@ -45,7 +45,7 @@ class Finish:
         self._tail: Tail | None = None
         self._by_number = {lane.number: lane for lane in lanes}
         self._costs: dict[int, Cost] = {}
-        self._room, self._room_until, self._served = 0.0, -math.inf, 0
+        self._room, self._room_until = 0.0, -math.inf
         self._wants_tail = tail and len({lane.target.name for lane in lanes}) > 1
         self.recall(())
 

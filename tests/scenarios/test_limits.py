@@ -285,3 +285,12 @@ def test_a_header_about_the_day_is_no_pace(tmp_path: Path) -> None:
     happened = play(tmp_path, [provider("p", axes={"rpd": 1000})], {"p": telling("1000")}, 50)
     all_answered_once(happened, 50)
     assert happened.crew.lanes[0].group.pace.reported is None
+
+
+def test_a_rate_first_told_in_a_later_answer_is_paced_too(tmp_path: Path) -> None:
+    """A limit without a pacer lets nobody leave: the run would hang in its middle until --max-stall."""
+    far = in_turn(*[good(0.1)] * 20, telling("60"))
+    happened = play(tmp_path, [provider("p")], {"p": far}, 150, RunOptions(concurrency=4))
+    all_answered_once(happened, 150)
+    assert happened.run.ending == "done"
+    assert happened.duration < 200
