@@ -38,6 +38,8 @@ def sound(axis: str, limit: float | None, remaining: float | None, wait: float |
             remaining = None if limit is None else 0.0
         elif not remaining <= (MOST if limit is None else limit):
             remaining = None
+    if wait is not None and wait < 0:  # past by the server's own word: it says nothing of when
+        wait = None
     if limit is None and remaining is None and wait is None:
         return None
     return Report(axis=axis, limit=limit, remaining=remaining, resets_in=wait)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
@@ -232,6 +232,8 @@ TEXTS = st.one_of(
 )
 
 
+@settings(derandomize=True, database=None, deadline=None)
+@example({"ratelimit": "0;T=-1"}, False, "", "")
 @given(
     st.dictionaries(HEADER_NAMES, TEXTS),
     st.booleans(),
