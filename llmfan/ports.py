@@ -2,15 +2,16 @@
 
 Transport   `transports/http` (the network), `transports/virtual` (in memory, on the virtual clock)
 Dialect     one for each wire form, in `dialects/`
-Ledger      `ledgers/memory` (gone with the process: simulated runs, and until there is a durable one)
+Ledger      `ledgers/sqlite` (a file that several processes may use), `ledgers/memory` (gone with the process)
 Observer    the live table, the plain progress lines, and nobody (`--quiet`)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
+from llmfan.entries import Change, Elsewhere, Tally
 from llmfan.records import Answer, Booking, Call, Failure, Known, Reply
 from llmfan.secret import SealedHeaders, Secret
 
@@ -24,7 +25,7 @@ class Clock(Protocol):
 class Endpoint:
     """A target's address and headers, ready to be sent to. Its headers hold the secret, so it prints without them."""
 
-    __slots__ = ("headers", "idle_timeout", "proxy", "stream_url", "timeout", "url")
+    __slots__ = ("headers", "idle_timeout", "method", "proxy", "stream_url", "timeout", "url")
 
     def __init__(
         self,
@@ -34,7 +35,9 @@ class Endpoint:
         timeout: float = 60.0,
         idle_timeout: float = 30.0,
         proxy: str | None = None,
+        method: str = "POST",
     ):
+        self.method = method
         self.url, self.stream_url, self.headers = url, stream_url, headers
         self.timeout, self.idle_timeout, self.proxy = timeout, idle_timeout, proxy
 
@@ -74,18 +77,50 @@ class Transport(Protocol):
 
 
 class Ledger(Protocol):
-    """What outlives a run: what was learned, what was spent, and which keys turned out to share an account."""
+    """What outlives a run: what was learned, what was spent, and which keys turned out to share an account.
+
+    None of these raises where the disk fails: a ledger says so once, goes on in memory and tries again.
+    """
 
     def known(self) -> Known: ...
 
-    def booked(self, since: float) -> list[Booking]:
-        """What was booked at or after a moment (Unix time), oldest first; bookings of one minute may be summed."""
-
-    def book(self, bookings: Iterable[Booking]) -> None:
-        """Writes down, before the send, what is about to be spent."""
-
     def keep(self, known: Known) -> None:
-        """Replaces what is known of the limits, targets and accounts in it; others stay."""
+        """Replaces what is known of the limits, targets, accounts and states in it; others stay."""
+
+    def booked(self, since: float) -> list[Booking]:
+        """What was booked at or after a moment (Unix time), oldest first; bookings of one stretch may be summed."""
+
+    def book(self, decide: Callable[[Elsewhere], Iterable[Booking]]) -> None:
+        """Writes down, before the send, what is about to be spent: `decide` is told what others have done since the
+        last look and gives the bookings, in one step that no other process can come between. A booking of the axis
+        `concurrency` changes what this process holds in flight.
+        """
+
+    def elsewhere(self) -> Elsewhere | None:
+        """What others have done since the last look; None if nothing. Cheap: asked several times a second."""
+
+    def tally(self, tallies: Iterable[Tally]) -> None:
+        """Adds to what was sent, answered and refused."""
+
+    def close(self) -> None:
+        """Gives back what this process holds."""
+
+
+class Archive(Protocol):
+    """A ledger as `status` reads it."""
+
+    def known(self) -> Known: ...
+
+    def booked(self, since: float) -> list[Booking]: ...
+
+    def tallied(self, since: float) -> list[Tally]:
+        """What ended at or after a moment, oldest first; stretches grow with age (a minute, an hour, a day)."""
+
+    def changes(self, since: float) -> list[Change]:
+        """When figures of limits changed, oldest first."""
+
+    def forget(self, owners: Iterable[str], keys: Iterable[str]) -> int:
+        """Drops the states of `keys` and what was learned of `owners`; what was spent stays. Gives how many entries."""
 
 
 class Observer(Protocol):

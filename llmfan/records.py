@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
+from llmfan.entries import KeyState
 from llmfan.settings import Kind, Scope
 
 Message = dict[str, Any]
@@ -122,7 +123,8 @@ class KnownLimit(Struct, frozen=True, kw_only=True):
 
     `measured`: the limit that accepted and refused requests speak for; `kind`: how the server counts (`window`: all
     at once is fine; `paced`: evenly spaced only; "": not known); `guard_s`: by how much its window is widened;
-    `confidence`: 0 to 1; `at`: when it was last learned (Unix time).
+    `confidence`: 0 to 1; `at`: when it was last learned (Unix time). `counts`: `fixed`, `sliding` or `continuous`,
+    where a measurement could tell.
     """
 
     owner: str
@@ -133,6 +135,7 @@ class KnownLimit(Struct, frozen=True, kw_only=True):
     kind: str = ""
     guard_s: float | None = None
     confidence: float = 0.0
+    counts: str = ""
     at: float = 0.0
 
 
@@ -151,6 +154,7 @@ class KnownTarget(Struct, frozen=True, kw_only=True):
 class Known(Struct, frozen=True, kw_only=True):
     """All that is known. `shared`: pairs of a limit's owner and the owner it turned out to be counted with."""
 
+    states: list[KeyState] = field(default_factory=list)
     limits: list[KnownLimit] = field(default_factory=list)
     targets: list[KnownTarget] = field(default_factory=list)
     shared: list[tuple[str, str]] = field(default_factory=list)

@@ -132,6 +132,23 @@ class ModelRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     checked: str = ""
 
 
+class KeyFacts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the answer of `key_check` tells; dotted paths into its JSON, "" where it does not.
+
+    `account`: a name of the account (two keys that give the same one share it); `credit`: money left, or whether there
+    is any (a number at or below 0, or false: none; null: no bound); `requests`: an object with `limit` and `remaining`
+    of `requests_axis`; `active`: a word that must be the one after `=` (`result.status=active`).
+    """
+
+    account: str = ""
+    credit: str = ""
+    requests: str = ""
+    requests_axis: str = "rpd"
+    active: str = ""
+    source: str = ""
+    checked: str = ""
+
+
 class Preset(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One provider of the catalogue. `{account_id}` in `base_url` is filled from the providers file."""
 
@@ -167,6 +184,7 @@ class Preset(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     models_path: str = "/models"
     models_public: bool = False
     key_check: str = ""
+    key_facts: KeyFacts = KeyFacts()
     terms: str = ""
     terms_source: str = ""
 

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "llmfan"
 
 #: Ground first. A room imports from floors below its own, and from itself. "llmfan" is the package's own `__init__`.
 FLOORS = (
-    {"llmfan", "secret", "errors", "units", "options", "marks"},  # words
+    {"llmfan", "secret", "errors", "units", "options", "marks", "entries"},  # words
     {"settings"},  # promises, from here
     {"records"},
     {"ports"},
@@ -24,7 +24,7 @@ FLOORS = (
     {"outputs"},
     {"conduct"},
     {"efficiency", "folders", "replay", "runfile", "summary", "wiring"},  # assembly, from here
-    {"forecasting", "preview", "session"},
+    {"forecasting", "preview", "session", "probing", "status"},
     {"cli"},  # front doors, from here
     {"__main__"},
 )
@@ -37,6 +37,8 @@ DOORS = {
     "aiohttp": ("llmfan.transports.http",),
     "aiolimiter": ("llmfan.pacing",),
     "uvloop": ("llmfan.session",),
+    "sqlite3": ("llmfan.ledgers",),
+    "platformdirs": ("llmfan.ledgers",),
     "rich": ("llmfan.outputs", "llmfan.cli"),
     "typer": ("llmfan.cli",),
 }

@@ -26,7 +26,9 @@ class Bookkeeper:
         spent = self._dispatcher.unbooked
         if spent:
             at = self._wall(now)
-            self._ledger.book([Booking(owner=m.owner, axis=m.axis, amount=amount, at=at) for m, amount in spent])
+            self._ledger.book(
+                lambda _: [Booking(owner=m.owner, axis=m.axis, amount=amount, at=at) for m, amount in spent]
+            )
             spent.clear()
 
     def keep(self, now: float) -> None:

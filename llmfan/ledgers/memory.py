@@ -1,11 +1,14 @@
-"""A ledger that is gone with the process: for simulated runs, forecasts and tests."""
+"""A ledger that is gone with the process: for simulated runs, forecasts, tests, and where no file can be written."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+from llmfan.entries import Change, Elsewhere, KeyState, Tally
 from llmfan.records import Booking, Known, KnownLimit, KnownTarget
 from llmfan.units import MINUTE
+
+_NOBODY = Elsewhere()
 
 
 class MemoryLedger:
@@ -15,12 +18,21 @@ class MemoryLedger:
         self._limits: dict[tuple[str, str], KnownLimit] = {}
         self._targets: dict[str, KnownTarget] = {}
         self._shared: dict[str, str] = {}
+        self._states: dict[tuple[str, str], KeyState] = {}
         self._booked: dict[tuple[int, str, str], float] = {}
+        self._tallies: list[Tally] = []
 
     def known(self) -> Known:
         return Known(
-            limits=list(self._limits.values()), targets=list(self._targets.values()), shared=list(self._shared.items())
-        )
+            limits=list(self._limits.values()), targets=list(self._targets.values()),
+            shared=list(self._shared.items()), states=list(self._states.values()),
+        )  # fmt: skip
+
+    def keep(self, known: Known) -> None:
+        self._limits.update({(limit.owner, limit.axis): limit for limit in known.limits})
+        self._targets.update({target.name: target for target in known.targets})
+        self._shared.update(known.shared)
+        self._states.update({(state.key, state.model): state for state in known.states})
 
     def booked(self, since: float) -> list[Booking]:
         first = int(since // MINUTE)
@@ -30,12 +42,32 @@ class MemoryLedger:
             if minute >= first and amount > 0
         ]
 
-    def book(self, bookings: Iterable[Booking]) -> None:
-        for each in bookings:
-            place = (int(each.at // MINUTE), each.owner, each.axis)
-            self._booked[place] = self._booked.get(place, 0.0) + each.amount
+    def book(self, decide: Callable[[Elsewhere], Iterable[Booking]]) -> None:
+        for each in decide(_NOBODY):
+            if each.axis != "concurrency":
+                place = (int(each.at // MINUTE), each.owner, each.axis)
+                self._booked[place] = self._booked.get(place, 0.0) + each.amount
 
-    def keep(self, known: Known) -> None:
-        self._limits.update({(limit.owner, limit.axis): limit for limit in known.limits})
-        self._targets.update({target.name: target for target in known.targets})
-        self._shared.update(known.shared)
+    def elsewhere(self) -> Elsewhere | None:
+        return None
+
+    def tally(self, tallies: Iterable[Tally]) -> None:
+        self._tallies += tallies
+
+    def tallied(self, since: float) -> list[Tally]:
+        return [tally for tally in self._tallies if tally.at + tally.span > since]
+
+    def changes(self, since: float) -> list[Change]:
+        return []
+
+    def forget(self, owners: Iterable[str], keys: Iterable[str]) -> int:
+        dropped = [place for place in self._limits if place[0] in set(owners)]
+        lifted = [place for place in self._states if place[0] in set(keys)]
+        for place in dropped:
+            del self._limits[place]
+        for state in lifted:
+            del self._states[state]
+        return len(dropped) + len(lifted)
+
+    def close(self) -> None:
+        """Nothing is held."""

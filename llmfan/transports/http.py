@@ -109,9 +109,10 @@ class HttpTransport:
     async def _exchange(
         self, url: URL, endpoint: Endpoint, body: bytes, reader: StreamReader | None, watch: _Watch
     ) -> Reply:
-        async with self._session.post(
+        async with self._session.request(
+            endpoint.method,
             url,
-            data=body,
+            data=body or None,
             headers=self._headers_of(endpoint),
             proxy=endpoint.proxy,
             allow_redirects=False,
