@@ -93,6 +93,7 @@ class Session:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
                 outcome = runner.run(self._conduct(journal, past, header))
         finally:
+            self.ledger.close()
             journal.close()
         self._write_end(header, outcome)
         return outcome
@@ -186,6 +187,7 @@ class Session:
                 journal, self.accumulator, start=moments.start, started_at=moments.started_at, offset=past.offset,
                 simulated=options.simulate,
             )  # fmt: skip
+            scribe.tallies = None if options.simulate else clerk.tallies
             attempts = Attempts(dispatcher, crew.speakers, transport, scribe, clock, options.warmup, self.redact)
             bounds = Bounds(max_duration=options.max_duration, max_stall=options.max_stall, wait=options.wait)
             run = Run(dispatcher, attempts, scribe, watcher, clock, bounds, clerk, describe_wait=_when(moments))

@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from llmfan.inputs.prompts import PromptSet
     from llmfan.options import RunOptions
+    from llmfan.ports import Archive, Ledger
     from llmfan.settings import Fleet
 
 #: Request fields with a place of their own.
@@ -96,6 +97,25 @@ def providers_file(named: str | None, packaged: bool) -> str:
         "no providers file: there is no ./providers.yaml and none was named with -p; write one with: llmfan init "
         "(or try without any key: llmfan run PROMPTS --simulate)"
     )
+
+
+def ledger(state: str | None, fleet: Fleet) -> Ledger:
+    """What earlier runs learned and spent, and what others are spending now."""
+    from llmfan.ledgers.opening import open_ledger
+
+    return open_ledger(state, fleet, tell)
+
+
+def archive(state: str | None, fleet: Fleet) -> Archive:
+    """The same, to be read only."""
+    from llmfan.ledgers.opening import open_archive
+
+    return open_archive(state, fleet, tell)
+
+
+def tell(text: str) -> None:
+    """What has to be known even where notes are not wanted: a figure that cannot be kept."""
+    print(f"llmfan: {text}", file=sys.stderr)
 
 
 def prompt_set(path: str, options: RunOptions, folder: Path | None) -> PromptSet:

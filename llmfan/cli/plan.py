@@ -13,7 +13,7 @@ from llmfan.cli.version import show_version
 
 if TYPE_CHECKING:
     from llmfan.options import RunOptions
-    from llmfan.ports import Ledger
+    from llmfan.ports import Archive
     from llmfan.settings import Fleet
 
 _WHICH, _SETTINGS, _BOUNDS, _INPUT, _GENERAL = "Which prompts, where", "Request settings", "Bounds", "Input", "General"
@@ -59,10 +59,11 @@ def plan(
         deadline=None if deadline is None else given.until(deadline, "--deadline"),
         prompt_field=prompt_field, expect_field=expect_field, id_field=id_field, template=given.template(template),
     )  # fmt: skip
-    fleet, there = _fleet(given.providers_file(providers, packaged=True), env_file, only or [], exclude or [])
+    fleet, usable = _fleets(given.providers_file(providers, packaged=True), env_file, only or [], exclude or [])
     given.check_prices(fleet, options)
     given.tell_notes(fleet, verbose, quiet)
-    document = _forecast(prompts, options, fleet, there, what_if or [], _ledger(state, quiet))
+    there = {key.label for p in usable.providers for key in p.keys if not key.missing} if usable else set()
+    document = _forecast(prompts, options, fleet, there, what_if or [], given.archive(state, usable or fleet))
     if json_:
         import msgspec
 
@@ -74,8 +75,8 @@ def plan(
         print_plan(document, verbose=verbose)
 
 
-def _fleet(path: str, env_file: str | None, only: list[str], exclude: list[str]) -> tuple[Fleet, set[str]]:
-    """The fleet as if every key were set, and the labels of those that are."""
+def _fleets(path: str, env_file: str | None, only: list[str], exclude: list[str]) -> tuple[Fleet, Fleet | None]:
+    """The fleet as if every key were set, and what of it is."""
     from llmfan.errors import UserError
     from llmfan.inputs.config import load_fleet
     from llmfan.inputs.environment import environment
@@ -83,23 +84,13 @@ def _fleet(path: str, env_file: str | None, only: list[str], exclude: list[str])
     env = environment(env_file, os.environ)
     fleet = load_fleet(path, env, simulate=True, only=only, exclude=exclude)
     try:
-        usable = load_fleet(path, env, only=only, exclude=exclude)
+        return fleet, load_fleet(path, env, only=only, exclude=exclude)
     except UserError:  # no key is set, or one is badly: a run will say so
-        return fleet, set()
-    return fleet, {key.label for p in usable.providers for key in p.keys if not key.missing}
-
-
-def _ledger(state: str | None, quiet: bool) -> Ledger:
-    """What earlier runs learned and spent; nothing is kept from run to run yet, so a file that is named is empty."""
-    from llmfan.ledgers.memory import MemoryLedger
-
-    if state is not None and os.path.exists(state) and not quiet:
-        print(f"{state}: not read: what runs learn is not kept on disk yet", file=sys.stderr)
-    return MemoryLedger()
+        return fleet, None
 
 
 def _forecast(
-    path: str, options: RunOptions, fleet: Fleet, there: set[str], wishes: list[str], ledger: Ledger
+    path: str, options: RunOptions, fleet: Fleet, there: set[str], wishes: list[str], ledger: Archive
 ) -> dict[str, Any]:
     """Reads the prompts' lengths and plays the batch; with wishes, once more without them."""
     import datetime as dt

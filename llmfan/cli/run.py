@@ -60,6 +60,7 @@ def run(
     template: Annotated[str | None, typer.Option("--template", metavar="TEXT|@FILE", help="Makes the prompt; {{name}} takes vars.name or the line's field.", rich_help_panel=_INPUT)] = None,
     providers: Annotated[str | None, typer.Option("--providers", "-p", metavar="FILE", envvar="LLMFAN_PROVIDERS", help="The providers file; default ./providers.yaml.", rich_help_panel=_GENERAL)] = None,
     env_file: Annotated[str | None, typer.Option("--env-file", metavar="FILE", help="Variables; default ./.env where there is one.", rich_help_panel=_GENERAL)] = None,
+    state: Annotated[str | None, typer.Option("--state", metavar="FILE", envvar="LLMFAN_STATE", help="The ledger: what earlier runs learned and spent; default in your state folder.", rich_help_panel=_GENERAL)] = None,
     json_: Annotated[bool, typer.Option("--json", help="The summary as JSON on stdout, and nothing else there.", rich_help_panel=_GENERAL)] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.", rich_help_panel=_GENERAL)] = False,
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=show_version, rich_help_panel=_GENERAL)] = False,
@@ -86,7 +87,7 @@ def run(
         raise typer.BadParameter("goes with --resume", param_hint="--retry-failed")
     try:
         code = _execute(
-            prompts, options, out, resume, dry_run, providers, env_file, only, exclude, json_, quiet, verbose
+            prompts, options, out, resume, dry_run, providers, env_file, state, only, exclude, json_, quiet, verbose
         )
     except BrokenPipeError:
         raise
@@ -101,7 +102,7 @@ def run(
 
 def _execute(
     path: str, options: RunOptions, out: str | None, resume: bool, dry_run: bool, providers: str | None,
-    env_file: str | None, only: list[str] | None, exclude: list[str] | None, json_: bool, quiet: bool, verbose: bool,
+    env_file: str | None, state: str | None, only: list[str] | None, exclude: list[str] | None, json_: bool, quiet: bool, verbose: bool,
 ) -> int:  # fmt: skip
     """Load, check, run, print."""
     import gc
@@ -129,7 +130,8 @@ def _execute(
         refuse_other_run(folder)
     source = str(folder / "prompts.jsonl") if path == "-" and resume else path
     with given.prompt_set(source, options, folder) as prompts:
-        session = Session(fleet, prompts, options, folder, env=env, resume=resume, quiet=quiet, args=sys.argv[1:])
+        ledger = None if options.simulate else given.ledger(state, fleet)
+        session = Session(fleet, prompts, options, folder, env=env, resume=resume, quiet=quiet, args=sys.argv[1:], ledger=ledger)
         outcome = session.execute()
     if outcome.why and not quiet:
         print(f"llmfan: stopped: {outcome.why}", file=sys.stderr)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
+from llmfan.conduct.tallies import Tallies
+from llmfan.entries import Elsewhere, KeyState
 from llmfan.ports import Ledger
-from llmfan.records import Booking
+from llmfan.records import Booking, Known
+from llmfan.scheduling.claim import Claim
+from llmfan.scheduling.conditions import conditions
 from llmfan.scheduling.dispatcher import Dispatcher
 from llmfan.scheduling.memory import known_of, recall
+from llmfan.scheduling.neighbours import Neighbours
+
+#: Between two writes of what was learned, and of what was answered and how the keys are. Seconds.
+KEEP_S, FLUSH_S = 30.0, 2.0
 
 
 class Bookkeeper:
@@ -15,23 +24,77 @@ class Bookkeeper:
 
     def __init__(self, ledger: Ledger, dispatcher: Dispatcher, wall: Callable[[float], float], speed: float = 1.0):
         self._ledger, self._dispatcher, self._wall, self._speed = ledger, dispatcher, wall, speed
+        self._neighbours = Neighbours(dispatcher)
+        self.tallies = Tallies()
+        self._kept_at = self._flushed_at = -math.inf
+        self._told: dict[tuple[str, str], KeyState] = {}
 
     def recall(self, now: float) -> set[tuple[str, str]]:
         """Tells the limits what earlier runs learned and spent. Gives the (owner, axis) of those that had spent."""
+        self._kept_at = self._flushed_at = now
         wall = self._wall(now)
         return recall(self._dispatcher, self._ledger.known(), self._ledger.booked, now, wall, self._speed)
 
-    def write_ahead(self, now: float) -> None:
-        """Before the send: a crash at two in the afternoon must not hand the day's allowance back."""
-        spent = self._dispatcher.unbooked
-        if spent:
-            at = self._wall(now)
-            self._ledger.book(
-                lambda _: [Booking(owner=m.owner, axis=m.axis, amount=amount, at=at) for m, amount in spent]
-            )
-            spent.clear()
+    def write_ahead(self, claims: list[Claim], now: float) -> list[Claim]:
+        """Before the send: a crash at two in the afternoon must not hand the day's allowance back.
+
+        Gives those that may be sent: all, but where another process has just taken their place.
+        """
+        back: set[Claim] = set()
+
+        def decide(elsewhere: Elsewhere) -> Sequence[Booking]:
+            if fuller := self._neighbours.heed(elsewhere, now):
+                back.update(self._neighbours.give_way(claims, fuller, now))
+            return self._bookings(now)
+
+        if claims and self._dispatcher.unbooked:
+            self._ledger.book(decide)
+        return [claim for claim in claims if claim not in back] if back else claims
+
+    def look(self, now: float) -> bool:
+        """To be called now and then. True: others left room, or took some, so the scheduler has to look again."""
+        elsewhere = self._ledger.elsewhere()
+        if elsewhere is not None:
+            self._neighbours.heed(elsewhere, now)
+        if self._dispatcher.unbooked:
+            self._ledger.book(lambda more: self._bookings_after(more, now))
+        if now - self._kept_at >= KEEP_S:
+            self.keep(now)
+        elif now - self._flushed_at >= FLUSH_S:
+            self._flush(now)
+        return elsewhere is not None
 
     def keep(self, now: float) -> None:
         """What is known by now of limits, answers and accounts."""
-        self.write_ahead(now)
+        self._kept_at = now
+        if self._dispatcher.unbooked:
+            self._ledger.book(lambda more: self._bookings_after(more, now))
+        self._flush(now)
         self._ledger.keep(known_of(self._dispatcher, self._wall(now)))
+
+    def _flush(self, now: float) -> None:
+        """What was answered, and which keys are otherwise than they were."""
+        self._flushed_at = now
+        if tallies := self.tallies.taken():
+            self._ledger.tally(tallies)
+        states = conditions(self._dispatcher.lanes, self.tallies.answered, now, self._wall, self._speed)
+        news = [state for state in states if _differs(self._told.get((state.key, state.model)), state)]
+        if news:
+            self._told.update({(state.key, state.model): state for state in news})
+            self._ledger.keep(Known(states=news))
+
+    def _bookings_after(self, elsewhere: Elsewhere, now: float) -> list[Booking]:
+        self._neighbours.heed(elsewhere, now)
+        return self._bookings(now)
+
+    def _bookings(self, now: float) -> list[Booking]:
+        at, spent = self._wall(now), self._dispatcher.unbooked
+        made = [Booking(owner=m.owner, axis=m.axis, amount=amount, at=at) for m, amount in spent if m.limit < math.inf]
+        spent.clear()
+        return made
+
+
+def _differs(told: KeyState | None, state: KeyState) -> bool:
+    if told is None or (told.state, told.until is None) != (state.state, state.until is None):
+        return True
+    return told.until is not None and state.until is not None and abs(told.until - state.until) > 1.0

@@ -27,7 +27,7 @@ from llmfan.scheduling.losses import Losses
 from llmfan.scheduling.outlook import SHORT_RESET_S, comes_by_itself, reasons, resets, waits_for_known
 
 Ending = Literal["done", "interrupted", "bound", "nothing_left", "storage"]
-TICK_S, LAG_S, KEEP_S = 0.25, 0.1, 30.0
+TICK_S, LAG_S = 0.25, 0.1
 #: A timer under a millisecond fires at once on uvloop: a little more than asked for keeps it from spinning.
 TIMER_S = 0.001
 
@@ -147,8 +147,7 @@ class Run:
             return []
         now = self._clock()
         dispatcher, journal = self.dispatcher, self.scribe.journal
-        claims = dispatcher.match(now)
-        self._clerk.write_ahead(now)
+        claims = self._claims(now)
         self._pacers.used(claims)
         for job, failure in dispatcher.ended:
             self.scribe.never_served(job, failure)
@@ -161,6 +160,18 @@ class Run:
             self._look_whether_over(now)
         self._arm(now)
         return claims
+
+    def _claims(self, now: float) -> list[Claim]:
+        """What the dispatcher decides and the ledger has written down. What another process has taken the place of is
+        decided anew.
+        """
+        kept: list[Claim] = []
+        while True:
+            claims = self.dispatcher.match(now)
+            written = self._clerk.write_ahead(claims, now)
+            kept += written
+            if len(written) == len(claims):
+                return kept
 
     def _start(self, claim: Claim) -> None:
         assert self._tasks is not None
@@ -268,14 +279,13 @@ class Run:
 
     async def _watch(self, started: float) -> None:
         """Ticks the screen, and ends a run that passes a bound."""
-        bounds, done, kept = self._bounds, -1, started
+        bounds, done = self._bounds, -1
         while True:
             await asyncio.sleep(TICK_S)
             now = self._clock()
             self.losses.look(now)
-            if now - kept >= KEEP_S:  # what was learned survives a kill but for the last of it
-                kept = now
-                self._clerk.keep(now)
+            if self._clerk.look(now):
+                self.pump()
             self.observer.tick(now)
             if done != self.scribe.accumulator.done or self._known_wait(now):
                 done, self._last_end = self.scribe.accumulator.done, now

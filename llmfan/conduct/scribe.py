@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+from llmfan.conduct.tallies import Tallies
 from llmfan.marks import short_mark
 from llmfan.measures.accumulate import Accumulator
 from llmfan.outputs.journal import InFlightNote, RunJournal
@@ -30,6 +31,7 @@ class Scribe:
         self.start, self.offset, self.simulated = start, offset, simulated
         self._wall = started_at.timestamp()
         self._second, self._prefix = -1, ""
+        self.tallies: Tallies | None = None  # what the ledger is told of attempts
 
     def note(self, claim: Claim, sent: float) -> int:
         """Marks a request as in flight."""
@@ -77,6 +79,9 @@ class Scribe:
         if not self.journal.ended(slot, attempt, result):
             return  # it could not be kept: the figures count what the files hold
         self.accumulator.attempt(attempt)
+        if self.tallies is not None:
+            ended = attempt.sent_s - self.offset + (attempt.latency_s or 0.0)
+            self.tallies.count(attempt, self._wall + ended)
         if result is not None:
             self.accumulator.result(result)
 

@@ -12,7 +12,6 @@ from typing import Literal
 
 from msgspec import Struct
 
-from llmfan.conduct.bookkeeper import Bookkeeper
 from llmfan.forecasting.bound import least_duration
 from llmfan.forecasting.course import Course, Ran, quota_left
 from llmfan.forecasting.far_end import FarEnd
@@ -21,10 +20,11 @@ from llmfan.forecasting.outlines import Outlines
 from llmfan.forecasting.priors import Answers
 from llmfan.forecasting.what_if import one_more
 from llmfan.options import RunOptions
-from llmfan.ports import Ledger
+from llmfan.ports import Archive
 from llmfan.records import KnownTarget, Prompt
 from llmfan.scheduling.estimate import Estimator
 from llmfan.scheduling.lanes import Lane
+from llmfan.scheduling.memory import recall
 from llmfan.settings import Fleet
 from llmfan.wiring import Crew, Moments, build_dispatcher, expect, scopes
 
@@ -77,7 +77,7 @@ class Forecast(Struct, kw_only=True):
 class Forecaster:
     """Plays one batch over a fleet, and over fleets like it. `wall`: the moment at which it would begin."""
 
-    def __init__(self, fleet: Fleet, outlines: Outlines, options: RunOptions, ledger: Ledger, wall: dt.datetime):
+    def __init__(self, fleet: Fleet, outlines: Outlines, options: RunOptions, ledger: Archive, wall: dt.datetime):
         self._fleet, self._outlines, self._options, self._wall = fleet, outlines, options, wall
         neurons = {f"{p.name}/{m.name}": m.neurons for p in fleet.providers for m in p.models if m.neurons is not None}
         self._estimator = Estimator(neurons)
@@ -112,7 +112,7 @@ class Forecaster:
         dispatcher = build_dispatcher(
             fleet, crew, options, self._prompts, count, lambda text: None, deadline=options.deadline
         )
-        Bookkeeper(self._ledger, dispatcher, lambda moment: self._wall.timestamp() + moment).recall(0.0)
+        recall(dispatcher, self._ledger.known(), self._ledger.booked, 0.0, self._wall.timestamp(), 1.0)
         expect(dispatcher, count, options.mode)
         answers, speakers = self._answers(crew.lanes, seed, doubt), crew.speakers
         jobs = count * len(scopes(crew.lanes, options.mode))

@@ -31,14 +31,20 @@ def load_fleet(
     simulate: bool = False,
     only: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    every: bool = False,
     resolve: Resolve = socket.getaddrinfo,
     catalogue: Catalogue | None = None,
 ) -> Fleet:
-    """Every provider that can be used, with notes on the others. UserError (2) for a bad file, (4) if none is left."""
+    """Every provider that can be used, with notes on the others. UserError (2) for a bad file, (4) if none is left.
+
+    `every`: those that cannot be used as well, so that they can be named: unset keys (`KeySettings.missing`), retired
+    presets (`Preset.retired`). Then it is never 4.
+    """
     faults = Faults(path)
     top = _read(path, faults)
     named = _providers(top, faults)
-    around = Around(catalogue or Catalogue(), env, faults, top.get("defaults") or Given(1, ""), simulate, resolve)
+    defaults = top.get("defaults") or Given(1, "")
+    around = Around(catalogue or Catalogue(), env, faults, defaults, simulate, resolve, every)
     names = [name for name, _, _ in named]
     built = [
         build(Draft(name, line, given, around, may_want(name, names, only, exclude))) for name, line, given in named
@@ -48,7 +54,7 @@ def load_fleet(
     selection = Selection(only, exclude, {b.name: Known(b.models, b.keys.names) for b in built})
     wanted = [b for b in built if selection.wants(b.name)]
     chosen = [p for b in wanted if b.provider and (p := selection.apply(b.provider))]
-    providers = [p for p in chosen if any(not key.missing for key in p.keys)]
+    providers = [p for p in chosen if every or any(not key.missing for key in p.keys)]
     notes = _literal_note(path, wanted) + [note for b in wanted for note in b.notes]
     if not providers:
         raise _nothing_left(path, bool(chosen) or any(b.provider is None for b in wanted), notes)

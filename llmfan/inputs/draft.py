@@ -13,7 +13,7 @@ from llmfan.inputs.yaml_tree import Faults, join
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What all providers of a file have in common."""
+    """What all providers of a file have in common. `every`: what cannot be used is wanted too."""
 
     catalogue: Catalogue
     env: Mapping[str, str]
@@ -21,6 +21,7 @@ class Around:
     defaults: Given
     simulate: bool
     resolve: Resolve
+    every: bool = False
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ def base_url_of(draft: Draft, preset: Preset) -> str:
     """The address, with the account's place still open; "" if its fault has been noted."""
     text = draft.given.get("base_url")
     if text is None:
-        if not preset.base_url and not draft.faulted("base_url"):
+        if not preset.base_url and not preset.retired and not draft.faulted("base_url"):
             draft.fault("base_url", "expected an address that begins with https:// or http://, got nothing")
         return "" if draft.faulted("base_url") else preset.base_url
     filled, missing = fill(str(text).strip(), draft.around.env)

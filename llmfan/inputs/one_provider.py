@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec.structs import replace
+
 from llmfan.inputs.declared import Given, Limits
 from llmfan.inputs.draft import Draft
 from llmfan.inputs.header_rules import headers_of
@@ -13,7 +15,7 @@ from llmfan.inputs.location import ACCOUNT, account_id_of, base_url_of, guard_ne
 from llmfan.inputs.merge import merge_limits, merge_params, without
 from llmfan.inputs.preset_choice import choose_preset
 from llmfan.inputs.yaml_tree import join
-from llmfan.settings import LimitSet, ModelSettings, Preset, Provider
+from llmfan.settings import KeySettings, LimitSet, ModelSettings, Preset, Provider
 
 
 @dataclass(slots=True)
@@ -46,20 +48,28 @@ def build(draft: Draft) -> Built:
     near_by = bool(url) and ready and draft.place(url) in ("loopback", "private")
     limits = _limit_sets(draft, preset, models, keys, near_by)
     built = Built(draft.name, notes=draft.notes, models=list(models), keys=keys)
-    if not ready:
+    if not ready and not draft.around.every:
         draft.notes.append(_why_left_out(draft, preset, keys, account_id))
     elif len(draft.around.faults.found) == before:
-        draft.notes += [f"{k.label}: left out, ${k.missing} is not set" for k in keys.found if k.missing]
-        draft.notes += keys.notes
-        built.provider = _assemble(draft, named, preset, models, keys, limits, url, headers, account_id or "")
+        draft.notes += _notes_on_keys(draft, preset, keys, account_id)
+        built.provider = _assemble(draft, named, preset, models, keys, limits, url, headers, account_id)
     return built
+
+
+def _notes_on_keys(draft: Draft, preset: Preset, keys: Keys, account_id: str | None) -> list[str]:
+    """What a reader of the fleet would not see in it."""
+    if not draft.around.every:
+        return [f"{k.label}: left out, ${k.missing} is not set" for k in keys.found if k.missing] + keys.notes
+    if account_id is None and keys.missing():
+        return [*keys.notes, f"{draft.name}: ${_account_variable(draft, preset)} is not set either"]
+    return keys.notes
 
 
 def _models(draft: Draft, preset: Preset) -> dict[str, Given]:
     one, several = draft.given.get("model"), draft.given.get("models")
     if "model" in draft.given.lines and "models" in draft.given.lines:
         draft.fault("models", "model and models exclude each other: move all into models")
-    elif one is None and several is None and not draft.faulted("model", "models"):
+    elif one is None and several is None and not preset.retired and not draft.faulted("model", "models"):
         usual = f" (this preset's usual: {', '.join(preset.default_models)})" if preset.default_models else ""
         draft.fault("", f"no model: write model: NAME, or several under models{usual}")
     if isinstance(several, dict):
@@ -102,11 +112,19 @@ def _price(draft: Draft, preset: Preset, name: str, given: Given) -> Any:
 def _why_left_out(draft: Draft, preset: Preset, keys: Keys, account_id: str | None) -> str:
     unset = [] if keys.usable() else keys.missing()
     if account_id is None:
-        written = str(draft.given.get("account_id", "")).strip("${} ")
-        unset.append(written or preset.account_id_env)
+        unset.append(_account_variable(draft, preset))
     names = " and ".join(f"${name}" for name in unset if name) or "its key"
     where = f" (get one at {preset.signup})" if preset.signup and not keys.usable() else ""
     return f"{draft.name}: left out, {names} {'is' if len(unset) < 2 else 'are'} not set{where}"
+
+
+def _account_variable(draft: Draft, preset: Preset) -> str:
+    return str(draft.given.get("account_id", "")).strip("${} ") or preset.account_id_env
+
+
+def _without_account(keys: Keys, variable: str) -> list[KeySettings]:
+    """The keys of an address that lacks its account: each is missing it, those that are set too."""
+    return [k if k.missing else replace(k, missing=variable) for k in keys.found]
 
 
 def _assemble(
@@ -118,8 +136,9 @@ def _assemble(
     limits: dict[tuple[str, str], LimitSet],
     url: str,
     headers: dict[str, str],
-    account_id: str,
+    account_id: str | None,
 ) -> Provider:
+    """`account_id` is None where it is not set; the address then keeps the place it has for it."""
     given = draft.given
     params = merge_params(draft.around.defaults.get("params", {}), given.get("params", {}))
     setting: Any = draft.setting
@@ -129,7 +148,7 @@ def _assemble(
         preset_name=named,
         api=preset.api,
         base_url=url,
-        keys=keys.found,
+        keys=keys.found if account_id is not None else _without_account(keys, _account_variable(draft, preset)),
         models=[_model(draft, preset, name, own, params) for name, own in models.items()],
         limits=limits,
         line=draft.line,
@@ -143,7 +162,7 @@ def _assemble(
         timeout=setting("timeout") or 60.0,
         stream=setting("stream"),
         concurrency=setting("concurrency"),
-        account_id=account_id,
+        account_id=account_id or "",
     )
 
 

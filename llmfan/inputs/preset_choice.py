@@ -24,7 +24,7 @@ def choose_preset(draft: Draft) -> tuple[str, Preset] | None:
     preset = catalogue.preset(named) if named else _bare(draft)
     if preset is None:
         return None
-    if preset.retired:
+    if preset.retired and not draft.around.every:
         draft.fault("preset", " ".join(preset.retired.split()))
         return None
     return _speaking(draft, named, preset)

@@ -52,7 +52,7 @@ class Selection:
         chosen = [] if whole else only
         models = _chosen([m.name for m in provider.models], [p.model for p in chosen], [p.model for p in out])
         labels = _chosen([k.label for k in provider.keys], [p.key for p in chosen], [p.key for p in out])
-        if not models or not labels:
+        if (provider.models and not models) or not labels:  # a closed provider needs no model
             return None
         return replace(
             provider,

@@ -21,6 +21,8 @@ PACES = ("rps", "rpm", "rph")
 TOKENS = (1, 2, 3)
 Cost = tuple[float, float, float, float, float, float]
 PLAIN: Cost = (1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+#: What never left.
+FREE: Cost = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 class MeterShop:

@@ -99,6 +99,7 @@ class Belief:
         self._roomiest = 0.0
         self._crowd = 0  # the most that were taken in a quarter of a window
         self._clean_at = self._looked = -math.inf
+        self.sharers = 0  # other processes that send here
 
     def known(self, at: float) -> KnownLimit:
         """What the next run should start from; `at` is Unix time.
@@ -158,7 +159,10 @@ class Belief:
         return AXES[self.axis][1] * self._second / self.period if self.declared is None else 1.0
 
     def _gap(self) -> float:
-        """Seconds between two departures."""
+        """Seconds between two departures. What is spaced evenly is spaced wider for each other process."""
+        return self._own_gap() * (1 + self.sharers if self._paced or self._refills else 1)
+
+    def _own_gap(self) -> float:
         if self._refills and not self._spread:
             return self.period * SURE / self.limit
         if self._paced:

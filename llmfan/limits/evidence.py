@@ -53,6 +53,11 @@ class SendLog:
                     self.ghosts += 1
                 return
 
+    def drop(self, sent: Sent) -> None:
+        """One that never left."""
+        if sent in self.live:
+            self.live.remove(sent)
+
     def lay(self) -> None:
         """Refused ones turned out to hold no place."""
         self.live = deque(sent for sent in self.live if sent.fate != REFUSED)

@@ -125,6 +125,18 @@ class Gauge(Verdicts):
         self._expire(now)
         return float(len(self._log.live))
 
+    def over(self, now: float) -> bool:
+        return not self._sure and not self._asking and self.used(now) > self.limit
+
+    def withdrawn(self, entry: Entry) -> None:
+        assert isinstance(entry, Sent)
+        self._log.drop(entry)
+        self._sends -= 1
+        self._carried -= 1
+        if entry is self._probe:
+            self._probe = None
+            self._asking = "" if self._asking in LOOKING else self._asking
+
     @property
     def to_come(self) -> float:
         """How many requests it still expects to carry."""

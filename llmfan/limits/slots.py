@@ -50,6 +50,7 @@ class Slots:
         self.reported: float | None = None
         self._crowding = Crowding() if gradient else None
         self._now = 0
+        self.elsewhere = 0.0  # in flight from other processes
         self._cut_at = -math.inf
         self._wall = math.inf  # so many were too many when it was last tried
         self._patience = 1.0
@@ -60,7 +61,7 @@ class Slots:
     # --- a meter ---
 
     def ready(self, now: float, amount: float) -> float:
-        return now if self._now + 1 <= self.limit else SETTLE
+        return now if self._now + self.elsewhere + 1 <= self.limit else SETTLE
 
     def take(self, now: float, amount: float) -> Slot:
         self._now += 1
@@ -71,6 +72,12 @@ class Slots:
 
     def used(self, now: float) -> float:
         return self._now
+
+    def over(self, now: float) -> bool:
+        return self._now + self.elsewhere > self.limit
+
+    def withdrawn(self, entry: Entry) -> None:
+        """`settle` has freed its place."""
 
     def recall(self, at: float, now: float, amount: float) -> None:
         """Nothing of an earlier process is in flight any more."""

@@ -136,6 +136,12 @@ class TokenWindow:
         self._expire(now)
         return self._charged + self._pending
 
+    def over(self, now: float) -> bool:
+        return self.used(now) > self.limit + 1e-9
+
+    def withdrawn(self, entry: Entry) -> None:
+        """`settle` has given back what it reserved."""
+
     def recall(self, at: float, now: float, amount: float) -> None:
         if amount > 0 and at > now - self.period - self.margin:
             self._charge(Reserved(at, amount, 0.0))

@@ -50,14 +50,20 @@ class Meter(Protocol):
 
     def used(self, now: float) -> float: ...
 
+    def over(self, now: float) -> bool:
+        """Whether more is taken than the limit allows: others have sent since the last of ours was let out."""
+
     def recall(self, at: float, now: float, amount: float) -> None:
-        """Counts what was sent at `at`, before this process began, if it still counts. Oldest first."""
+        """Counts what another process sent at `at`, or an earlier one, if it still counts. Oldest first."""
 
 
 class Learner(Meter, Protocol):
     """A limit that learns from what comes back. `hold`: nothing leaves before."""
 
     hold: float
+
+    def withdrawn(self, entry: Entry) -> None:
+        """It never left: another process was faster."""
 
     def accepted(self, entry: Entry, now: float) -> None: ...
 
@@ -117,6 +123,9 @@ class WindowLog:
     def used(self, now: float) -> float:
         self._expire(now)
         return self._total
+
+    def over(self, now: float) -> bool:
+        return self.used(now) > self.limit + 1e-9
 
     def recall(self, at: float, now: float, amount: float) -> None:
         if amount > 0 and at > now - self.span:
@@ -183,6 +192,9 @@ class Calendar:
     def used(self, now: float) -> float:
         self._roll(now)
         return self._used
+
+    def over(self, now: float) -> bool:
+        return self.used(now) > self.limit + 1e-9
 
     def recall(self, at: float, now: float, amount: float) -> None:
         if self._next_reset(at) > now:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from random import Random
 
-from llmfan.limits.axes import PLAIN, Cost, earliest, is_quota
+from llmfan.limits.axes import FREE, PLAIN, Cost, earliest, is_quota
 from llmfan.limits.window import NEVER, SETTLE, Meter
 from llmfan.records import Failure, Report, Usage
 from llmfan.scheduling import lessons
@@ -109,7 +109,7 @@ class Dispatcher:
         if self.accounts is not None and now >= self._review_at:
             self._review_at = now + REVIEW_S
             if self.accounts.review(now):
-                self._regrouped()
+                self.look_again()
         claims: list[Claim] = []
         while self.in_flight < self.concurrency and not self.stopped:
             lane = self._board.next_ready()
@@ -337,7 +337,7 @@ class Dispatcher:
         self._free(claim, kept, now, kept[5])
         if failure.kind == "rate_limited" and failure.http_status != MONEY and not is_exhausted(failure):
             if self.accounts is not None and self.accounts.refused(claim, failure, now):
-                self._regrouped()
+                self.look_again()
             hold = lessons.refused(claim.meters, claim.learners, claim.entries, failure, now)
             self._rests.hold(lane, claim.sent, failure, hold, now)
         else:
@@ -363,10 +363,10 @@ class Dispatcher:
         if claim.lane.group.paced and not paced:
             self._changed()  # it needs a pacer from now on
         if self.accounts is not None and self.accounts.told(claim, reports, now):
-            self._regrouped()
+            self.look_again()
 
-    def _regrouped(self) -> None:
-        """Lanes pass other limits from now on: each has to look again what it waits for."""
+    def look_again(self) -> None:
+        """Lanes pass other limits from now on, or others left room: each has to look again what it waits for."""
         self._board.wake([lane for lane in self.lanes if lane.standing in (Standing.TIMED, Standing.PARKED)])
         self._changed()
 
@@ -388,13 +388,18 @@ class Dispatcher:
         """Nobody ever answered: what was tried and failed ends so."""
         return self._stranded.give_up()
 
-    def release(self, claim: Claim, now: float) -> None:
+    def release(self, claim: Claim, now: float, *, left: bool = True) -> None:
         """Gives a claim back as if it had not been made (the run was stopped): its job waits again, for --resume.
 
-        A hedge's loser that had left may be billed all the same.
+        A hedge's loser that had left may be billed all the same. What never left (`left` False) costs nothing.
         """
-        self._free(claim, claim.cost, now, claim.cost[5] if claim.dropped and claim.stamp else 0.0)
-        lessons.lost(claim.meters, claim.learners, claim.entries, now)
+        if left:
+            self._free(claim, claim.cost, now, claim.cost[5] if claim.dropped and claim.stamp else 0.0)
+            lessons.lost(claim.meters, claim.learners, claim.entries, now)
+        else:
+            self._free(claim, FREE, now, 0.0)
+            lessons.withdrawn(claim.meters, claim.learners, claim.entries)
+            claim.lane.group.permit = True
         if claim.dropped or claim.twin is not None:
             part(claim)
         else:
@@ -405,7 +410,8 @@ class Dispatcher:
         for meter, entry in zip(claim.meters, claim.entries, strict=True):
             meter.settle(entry, cost[meter.unit], now)
         if cost is not claim.cost:  # what it took after all, as against what was reserved
-            self.unbooked += [(m, cost[m.unit] - claim.cost[m.unit]) for m in claim.booked if m.unit != 0]
+            self.unbooked += [(m, cost[m.unit] - claim.cost[m.unit]) for m in claim.booked if m.unit or cost is FREE]
+        self.unbooked += [(m, -1.0) for m in claim.booked if m.axis == "concurrency" and cost is not FREE]
         self.finish.ended(claim)
         lane.in_flight -= 1
         lane.group.in_flight -= 1

@@ -10,11 +10,11 @@ from typing import Literal
 
 from llmfan.limits.axes import PLAIN, Cost
 from llmfan.limits.gauge import Gauge
+from llmfan.limits.slots import Slots
 from llmfan.limits.window import Meter, learns
 from llmfan.records import Failure, Target
 from llmfan.scheduling.cooldown import Circuit, Cooldown
-from llmfan.settings import AXES, Price
-from llmfan.units import MINUTE
+from llmfan.settings import Price
 
 RestKind = Literal["cooldown", "exhausted"]
 #: A provider that has said nothing for so long, while requests wait on it, counts as unproven again.
@@ -125,7 +125,7 @@ class Lane:
         """The counters its requests pass from now on; those in flight settle with the ones they took."""
         self.meters = tuple(meters)
         self.learners = tuple(n for n, meter in enumerate(self.meters) if learns(meter))
-        self.booked = tuple(m for m in self.meters if AXES[m.axis][1] >= MINUTE)  # what outlives a run
+        self.booked = tuple(m for m in self.meters if _is_booked(m))  # what outlives a run, or is shared with others
         self.counts_tokens = self.price is not None or any(m.unit != 0 for m in self.meters)
 
     def rest(self, until: float, kind: RestKind, why: str, known: bool = False) -> None:
@@ -161,3 +161,10 @@ class Lane:
 
     def __repr__(self) -> str:
         return f"<Lane {self.target.key} {self.target.model} {self.standing.value}>"
+
+
+def _is_booked(meter: Meter) -> bool:
+    """A finite allowance; of those at once, only what is declared, for what was learned is what is left of it."""
+    if isinstance(meter, Slots):
+        return meter.declared is not None
+    return not meter.owner.endswith(" burst")

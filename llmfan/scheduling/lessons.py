@@ -65,6 +65,11 @@ def lost(meters: Sequence[Meter], learners: Iterable[int], entries: Sequence[Ent
         meters[n].lost(entries[n], now)  # type: ignore[attr-defined]
 
 
+def withdrawn(meters: Sequence[Meter], learners: Iterable[int], entries: Sequence[Entry]) -> None:
+    for n in learners:
+        meters[n].withdrawn(entries[n])  # type: ignore[attr-defined]
+
+
 def _culprit(
     meters: Sequence[Meter], learners: Sequence[int], entries: Sequence[Entry], failure: Failure, now: float
 ) -> int | None:

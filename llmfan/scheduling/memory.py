@@ -8,8 +8,10 @@ from msgspec import Struct
 
 from llmfan.limits.window import Calendar, Meter, learns
 from llmfan.records import Booking, Known, KnownLimit
+from llmfan.scheduling.conditions import restore
 from llmfan.scheduling.dispatcher import Dispatcher
 from llmfan.scheduling.lanes import Lane
+from llmfan.scheduling.neighbours import meters_of
 from llmfan.settings import AXES
 from llmfan.units import MONTH
 
@@ -52,13 +54,8 @@ def recall(
     accounts = dispatcher.accounts
     if accounts is not None:  # first: what was learned of one key is the joint limit's from now on
         accounts.adopt(known.shared, now)
-    meters = {
-        (made.owner, made.axis): passed
-        for lane in dispatcher.lanes
-        for made, passed in (
-            accounts.counters(lane) if accounts is not None else zip(lane.meters, lane.meters, strict=True)
-        )
-    }
+    meters = meters_of(dispatcher)
+    restore(dispatcher.lanes, known.states, now, wall, speed)
     for limit in known.limits:
         meter = meters.get((limit.owner, limit.axis))
         if meter is not None and (learns(meter) or isinstance(meter, Calendar)):

@@ -19,7 +19,7 @@ import yaml
 
 import llmfan
 from llmfan.dialects.classify import classify
-from llmfan.settings import AXES, ErrorRow, FieldRules, Preset, document_limits
+from llmfan.settings import AXES, ErrorRow, FieldRules, KeyFacts, Preset, document_limits
 
 CATALOGUE = Path(llmfan.__file__).parent / "inputs" / "catalogue"
 ROOT = Path(__file__).parents[2]
@@ -96,6 +96,8 @@ def figures(row: Preset) -> Iterator[tuple[str, str, str]]:
         yield f"models.{name}", model.source, model.checked
     if row.fields != FieldRules():
         yield "fields", row.fields.source, row.fields.checked
+    if row.key_facts != KeyFacts():
+        yield "key_facts", row.key_facts.source, row.key_facts.checked
     if not row.retired:
         yield "limiter", row.limiter.source, row.limiter.checked
 
@@ -195,6 +197,41 @@ def test_every_wire_form_is_a_known_one(name: str) -> None:
     row, apis = preset(name), read(CATALOGUE / "_apis.yaml")
     assert not row.api or row.api in apis
     assert not row.fields.allow or {"model", "messages", "stream"} <= set(row.fields.allow)
+
+
+#: Answers of key checks as their documents show them, in the fields that count.
+KEY_ANSWERS: dict[str, dict[str, Any]] = {
+    "openrouter": {
+        "data": {
+            "creator_user_id": "user_2d", "limit": None, "limit_remaining": None,
+            "free_model_daily_requests": {"used": 3, "limit": 50, "remaining": 47},
+        }
+    },
+    "deepseek": {"is_available": True, "balance_infos": [{"currency": "USD", "total_balance": "4.20"}]},
+    "huggingface": {"id": "5f", "type": "user", "name": "ann", "isPro": False, "orgs": []},
+    "cloudflare": {"success": True, "errors": [], "result": {"id": "ed", "status": "active"}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_key_check_tells_is_found_where_the_row_says(name: str) -> None:
+    """A path that leads nowhere is an account never recognized and an empty purse never seen."""
+    row, facts = preset(name), preset(name).key_facts
+    assert bool(row.key_check) == (facts != KeyFacts()) == (name in KEY_ANSWERS)
+    for path in filter(None, [facts.account, facts.credit, facts.requests, facts.active.partition("=")[0]]):
+        found: Any = KEY_ANSWERS[name]
+        for part in path.split("."):
+            assert part in found, path
+            found = found[part]
+        assert path != facts.requests or {"limit", "remaining"} <= found.keys()
+        assert path != facts.active.partition("=")[0] or found == facts.active.partition("=")[2]
+    assert facts.requests_axis in AXES
+
+
+def test_a_list_that_anybody_may_read_is_known_to_be_one() -> None:
+    """Taken for a proof, it makes every dead key look healthy."""
+    public = {"openrouter", "nvidia", "huggingface", "ollama", "llamacpp", "sambanova"}
+    assert {n for n in NAMES if preset(n).models_public} == public
 
 
 def test_no_withdrawn_model_is_offered() -> None:

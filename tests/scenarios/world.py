@@ -113,38 +113,96 @@ def play(
     deadline: float | None = None,
 ) -> Happened:
     """Runs to the end in no real time. `ledger`: what an earlier run left; `deadline`: in seconds from the start."""
-    given = prompts(jobs) if isinstance(jobs, int) else jobs
-    options = options or RunOptions()
     far = ScriptedFleet(behaviours)
-    silent = Silent()
-    accumulator = Accumulator()
+    part = _Part(
+        folder, providers, far, prompts(jobs) if isinstance(jobs, int) else jobs, options or RunOptions(), wall
+    )
+    duration = run_virtual(lambda: part.go(ledger or MemoryLedger(), deadline))
+    return part.happened(duration)
 
-    async def main() -> tuple[Run, float, Crew]:
-        clock = asyncio.get_running_loop().time
-        fleet = Fleet(file="virtual", providers=providers)
-        moments = Moments(clock, wall)
-        crew = Crew(fleet, options, moments, {}, {})
+
+def play_together(
+    folder: Path,
+    providers: list[Provider],
+    behaviours: Mapping[str, Behaviour],
+    ledgers: list[Ledger],
+    jobs: int,
+    options: RunOptions | None = None,
+    wall: dt.datetime = MIDNIGHT,
+    killed: float | None = None,
+) -> list[Happened]:
+    """Several llmfan processes at once, each with a ledger of its own on the same book. `killed`: the first one is cut
+    off after so many seconds, as by kill -9: it writes nothing more."""
+    far = ScriptedFleet(behaviours)
+    parts = []
+    for n in range(len(ledgers)):
+        own = folder / f"process-{n}"
+        own.mkdir()
+        parts.append(_Part(own, providers, far, prompts(jobs), options or RunOptions(), wall))
+
+    async def main() -> list[float]:
+        first, *others = [asyncio.create_task(p.go(led, None)) for p, led in zip(parts, ledgers, strict=True)]
+        if killed is None:
+            return [await first, *[await o for o in others]]
+        await asyncio.sleep(killed)
+        parts[0].cut_off()
+        first.cancel()
+        await asyncio.wait([first])
+        return [killed, *[await o for o in others]]
+
+    return [part.happened(d) for part, d in zip(parts, run_virtual(main), strict=True)]
+
+
+class _Part:
+    """One run of a scenario."""
+
+    def __init__(
+        self,
+        folder: Path,
+        providers: list[Provider],
+        far: ScriptedFleet,
+        given: list[Prompt],
+        options: RunOptions,
+        wall: dt.datetime,
+    ):
+        self.folder, self.providers, self.far, self.given, self.options = folder, providers, far, given, options
+        self.wall, self.silent, self.accumulator = wall, Silent(), Accumulator()
+        self.run: Run | None = None
+
+    async def go(self, ledger: Ledger, deadline: float | None) -> float:
+        clock, options, given, silent = asyncio.get_running_loop().time, self.options, self.given, self.silent
+        fleet = Fleet(file="virtual", providers=self.providers)
+        moments = Moments(clock, self.wall)
+        self.crew = crew = Crew(fleet, options, moments, {}, {})
         count = len(given) * options.repeat
         dispatcher = build_dispatcher(fleet, crew, options, lambda: iter(given), count, silent.say,
                                       deadline=None if deadline is None else clock() + deadline)  # fmt: skip
-        clerk = Bookkeeper(ledger or MemoryLedger(), dispatcher, moments.unix)
+        clerk = self.clerk = Bookkeeper(ledger, dispatcher, moments.unix)
         clerk.recall(clock())
         expect(dispatcher, count, options.mode)
-        journal = RunJournal(folder, options.concurrency, lock_folder(folder))
+        journal = RunJournal(self.folder, options.concurrency, lock_folder(self.folder))
         journal.open_slots()
-        scribe = Scribe(journal, accumulator, start=moments.start, started_at=wall)
+        scribe = Scribe(journal, self.accumulator, start=moments.start, started_at=self.wall)
+        scribe.tallies = clerk.tallies
         attempts = Attempts(
-            dispatcher, crew.speakers, VirtualTransport(far.providers, clock), scribe, clock, options.warmup
+            dispatcher, crew.speakers, VirtualTransport(self.far.providers, clock), scribe, clock, options.warmup
         )
         bounds = Bounds(max_duration=options.max_duration, max_stall=options.max_stall, wait=options.wait)
-        run = Run(dispatcher, attempts, scribe, silent, clock, bounds, clerk, audit=False)
-        await run.go()
-        journal.close()
-        return run, clock() - moments.start, crew
+        self.run = Run(dispatcher, attempts, scribe, silent, clock, bounds, clerk, audit=False)
+        try:
+            await self.run.go()
+        finally:
+            journal.close()
+        return clock() - moments.start
 
-    run, duration, crew = run_virtual(main)
-    results, attempts = _lines(folder / "results.jsonl"), _lines(folder / "attempts.jsonl")
-    return Happened(run, results, attempts, far, duration, silent.said, accumulator, crew)
+    def cut_off(self) -> None:
+        """From here on it is gone: what is still in memory never reaches the ledger."""
+        self.clerk._ledger = MemoryLedger()
+
+    def happened(self, duration: float) -> Happened:
+        assert self.run is not None
+        results, attempts = _lines(self.folder / "results.jsonl"), _lines(self.folder / "attempts.jsonl")
+        return Happened(self.run, results, attempts, self.far, duration, self.silent.said, self.accumulator, self.crew)
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

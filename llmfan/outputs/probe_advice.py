@@ -1,0 +1,79 @@
+"""What to make of a probe: how many keys work, and the next step for each kind of those that do not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from llmfan.outputs.clean import clean
+from llmfan.outputs.lines import counted
+from llmfan.outputs.probe_words import STYLES, UNKNOWN, Found, short_labels
+
+#: State → what can be done about it, in the order in which it is said.
+_STEPS = {
+    "missing": "set the variable, in the environment or in .env",
+    "invalid": "refused as a key: get a new one, or take it out of the file",
+    "forbidden": "valid, but not for this model or from this place: try another model",
+    "no_credit": "valid, but without credit: top the account up, or take the key out of the file",
+    "unreachable": "check the address (base_url), the network and HTTPS_PROXY",
+    "retired": "closed for good: take the provider out of the file",
+    "unproven": "not proven: only a completion can tell (without --free)",
+}
+
+
+def summary(findings: Sequence[Found]) -> Text:
+    """`21 of 32 keys work; 3 are missing, 2 exhausted`. A key works if it does at each of its models."""
+    states: dict[str, list[str]] = {}
+    for found in findings:
+        states.setdefault(found.key, []).append(found.state or "not asked")
+    good = sum(1 for mine in states.values() if all(state == "ok" for state in mine))
+    text = Text(f"{good:,} of {counted(len(states), 'key')} {'works' if good == 1 else 'work'}", "bold")
+    partly = sum(1 for mine in states.values() if "ok" in mine and set(mine) != {"ok"})
+    worst = Counter(next(state for state in mine if state != "ok") for mine in states.values() if "ok" not in mine)
+    parts = [(f"{partly:,} at some models only", "yellow")] if partly else []
+    parts += [(f"{count:,} {word}", STYLES.get(word, UNKNOWN)) for word, count in worst.most_common()]
+    for at, (part, style) in enumerate(parts):
+        text.append(", " if at else "; ").append(part, style)
+    return text
+
+
+def advice(findings: Sequence[Found]) -> list[str]:
+    """A line for each thing that can be done, with the keys it is for."""
+    by_state: dict[str, list[str]] = {}
+    for found in findings:
+        mine = by_state.setdefault(found.state, [])
+        if found.key not in mine:
+            mine.append(found.key)
+    steps = [f"{state}: {short_labels(by_state[state], 8)}: {_STEPS[state]}" for state in _STEPS if state in by_state]
+    return [*steps, *_models(findings), *_accounts(findings)]
+
+
+def _models(findings: Sequence[Found]) -> list[str]:
+    """A line a model that no one has, whatever the number of keys that asked for it."""
+    wanted: dict[tuple[str, str], tuple[str, ...]] = {}
+    for found in findings:
+        if found.state == "no_model":
+            wanted.setdefault((found.provider, found.model), tuple(found.nearest))
+    lines = []
+    for (provider, model), nearest in wanted.items():
+        near = ", ".join(clean(name, 80) for name in nearest[:5])
+        step = f"nearest it lists: {near}" if near else "it lists nothing near it"
+        lines.append(f"no_model: {clean(provider, 60)} has no {clean(model, 80)}; {step}")
+    return lines
+
+
+def _accounts(findings: Sequence[Found]) -> list[str]:
+    """A line for each set of keys that draw on one account."""
+    groups: dict[tuple[str, ...], None] = {}
+    order = {found.key: at for at, found in reversed(list(enumerate(findings)))}
+    for found in findings:
+        if found.shares_with:
+            names = sorted({found.key, *found.shares_with}, key=lambda name: (order.get(name, len(order)), name))
+            groups.setdefault(tuple(names))
+    return [
+        f"one account: {short_labels(names, 8)} draw on one quota and are counted as one key from now on; "
+        "if they do not, give each an account of its own in the file (account: NAME)"
+        for names in groups
+    ]

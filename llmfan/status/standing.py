@@ -1,0 +1,89 @@
+"""How a key is: the states the ledger keeps and the quotas that are spent, in the five words of the status document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from llmfan.entries import KeyState, State
+from llmfan.settings import KeySettings, Provider
+from llmfan.status.windows import Almanac
+from llmfan.units import MINUTE
+
+#: The best first: a provider is as its best key is, and a key as its best model is.
+RANK = ("ready", "cooldown", "exhausted", "invalid", "missing")
+#: The ledger's word → the document's.
+WORDS: dict[State, str] = {
+    "ok": "ready", "unproven": "ready", "unreachable": "cooldown", "rate_limited": "cooldown",
+    "exhausted": "exhausted", "invalid": "invalid", "forbidden": "invalid", "no_credit": "invalid",
+    "no_model": "invalid", "retired": "invalid", "missing": "missing",
+}  # fmt: skip
+
+
+class Standing(NamedTuple):
+    """`until`: when it is over (Unix time); None: nobody knows, or it does not end by itself."""
+
+    state: str
+    why: str = ""
+    until: float | None = None
+
+    @property
+    def rank(self) -> int:
+        return RANK.index(self.state)
+
+
+READY = Standing("ready")
+
+
+def standing_of(
+    provider: Provider,
+    key: KeySettings,
+    model: str,
+    states: Sequence[KeyState],
+    spent: Iterable[tuple[str, float | None]],
+    almanac: Almanac,
+) -> Standing:
+    """`states`: what is known of the key; `spent`: the quotas of this target that are, and when each comes back."""
+    if key.missing:
+        return Standing("missing", f"${key.missing} is not set")
+    if provider.preset.retired:
+        return Standing("invalid", f"retired: {provider.preset.retired}")
+    reset = provider.limits[key.label, model].reset
+    found = [_spelled(state, reset, almanac) for state in _of_model(states, model)]
+    found += [Standing("exhausted", f"{axis} is spent", until) for axis, until in spent]
+    now = [each for each in found if each.until is None or each.until > almanac.now]
+    return max(now, key=lambda each: (each.rank, each.until or 0.0), default=READY)
+
+
+def best(standings: Iterable[Standing]) -> Standing:
+    """The best of several; of those that are alike, the one that is over first."""
+    return min(standings, key=lambda each: (each.rank, float("inf") if each.until is None else each.until))
+
+
+def available_in(standings: Iterable[Standing], now: float) -> float | None:
+    """Seconds until the first of them is ready; None where waiting does not help."""
+    found = [0.0 if each.state == "ready" else each.until - now for each in standings if _ends(each)]
+    return round(min(found), 3) if found else None
+
+
+def _ends(standing: Standing) -> bool:
+    return standing.state == "ready" or standing.until is not None
+
+
+def _of_model(states: Sequence[KeyState], model: str) -> list[KeyState]:
+    """Those that hold for a model; what spoke against the whole key is disproved by any later answer to it."""
+    proved = max((state.at for state in states if state.state == "ok"), default=-1.0)
+    found = [s for s in states if s.model == model or (not s.model and (s.state == "ok" or s.at >= proved))]
+    bad = [state for state in found if WORDS[state.state] != "ready"]
+    return bad or found[-1:]
+
+
+def _spelled(state: KeyState, reset: str, almanac: Almanac) -> Standing:
+    """With the ledger's own word in `why`."""
+    why = f"{state.state}: {state.why}" if state.why else state.state
+    until = state.until
+    if until is None and state.state == "exhausted":
+        until = almanac.day_end(reset, state.at)
+    elif until is None and state.state == "rate_limited":
+        until = state.at + MINUTE
+    return Standing(WORDS[state.state], why, until)
