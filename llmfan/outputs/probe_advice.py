@@ -13,14 +13,18 @@ from llmfan.outputs.probe_words import STYLES, UNKNOWN, Found, short_labels
 
 #: State → what can be done about it, in the order in which it is said.
 _STEPS = {
-    "missing": "set the variable, in the environment or in .env",
-    "invalid": "refused as a key: get a new one, or take it out of the file",
+    "invalid": "not taken as keys: get new ones, or take them out of the file",
     "forbidden": "valid, but not for this model or from this place: try another model",
-    "no_credit": "valid, but without credit: top the account up, or take the key out of the file",
-    "unreachable": "check the address (base_url), the network and HTTPS_PROXY",
+    "no_credit": "valid, but without credit: top the account up",
+    "unreachable": "check base_url, the network and HTTPS_PROXY",
     "retired": "closed for good: take the provider out of the file",
-    "unproven": "not proven: only a completion can tell (without --free)",
+    "unproven": "nothing that is free tells more: a completion does (without --free)",
 }
+_UNSET = "its variable is not set, neither in the environment nor in .env"
+_ONE_ACCOUNT = (
+    "draw on one quota and count as one key from now on; if they do not, give each an account of its own in the file "
+    "(account: NAME)"
+)
 
 
 def summary(findings: Sequence[Found]) -> Text:
@@ -39,19 +43,25 @@ def summary(findings: Sequence[Found]) -> Text:
     return text
 
 
-def advice(findings: Sequence[Found]) -> list[str]:
-    """A line for each thing that can be done, with the keys it is for."""
-    by_state: dict[str, list[str]] = {}
+def advice(findings: Sequence[Found]) -> list[tuple[str, str]]:
+    """(state, what can be done about it, and for which keys), a line for each thing."""
+    keys: dict[str, list[str]] = {}
     for found in findings:
-        mine = by_state.setdefault(found.state, [])
+        mine = keys.setdefault(found.state, [])
         if found.key not in mine:
             mine.append(found.key)
-    steps = [f"{state}: {short_labels(by_state[state], 8)}: {_STEPS[state]}" for state in _STEPS if state in by_state]
-    return [*steps, *_models(findings), *_accounts(findings)]
+    steps = [(state, f"{short_labels(keys[state], 8)}: {step}") for state, step in _STEPS.items() if state in keys]
+    return [*_missing(findings), *steps, *_models(findings), *_accounts(findings)]
 
 
-def _models(findings: Sequence[Found]) -> list[str]:
-    """A line a model that no one has, whatever the number of keys that asked for it."""
+def _missing(findings: Sequence[Found]) -> list[tuple[str, str]]:
+    """Key by key: each has a variable of its own, and a page where one is got."""
+    whys = {found.key: found.why for found in findings if found.state == "missing"}
+    return [("missing", f"{clean(key, 60)}: {clean(why, 400) or _UNSET}") for key, why in whys.items()]
+
+
+def _models(findings: Sequence[Found]) -> list[tuple[str, str]]:
+    """A line a model, whatever the number of keys that asked for it."""
     wanted: dict[tuple[str, str], tuple[str, ...]] = {}
     for found in findings:
         if found.state == "no_model":
@@ -59,12 +69,12 @@ def _models(findings: Sequence[Found]) -> list[str]:
     lines = []
     for (provider, model), nearest in wanted.items():
         near = ", ".join(clean(name, 80) for name in nearest[:5])
-        step = f"nearest it lists: {near}" if near else "it lists nothing near it"
-        lines.append(f"no_model: {clean(provider, 60)} has no {clean(model, 80)}; {step}")
+        step = f"near it are {near}" if near else "its list has nothing near it"
+        lines.append(("no_model", f"{clean(provider, 60)} has no {clean(model, 80)}; {step}"))
     return lines
 
 
-def _accounts(findings: Sequence[Found]) -> list[str]:
+def _accounts(findings: Sequence[Found]) -> list[tuple[str, str]]:
     """A line for each set of keys that draw on one account."""
     groups: dict[tuple[str, ...], None] = {}
     order = {found.key: at for at, found in reversed(list(enumerate(findings)))}
@@ -72,8 +82,4 @@ def _accounts(findings: Sequence[Found]) -> list[str]:
         if found.shares_with:
             names = sorted({found.key, *found.shares_with}, key=lambda name: (order.get(name, len(order)), name))
             groups.setdefault(tuple(names))
-    return [
-        f"one account: {short_labels(names, 8)} draw on one quota and are counted as one key from now on; "
-        "if they do not, give each an account of its own in the file (account: NAME)"
-        for names in groups
-    ]
+    return [("one account", f"{short_labels(names, 8)} {_ONE_ACCOUNT}") for names in groups]

@@ -131,8 +131,8 @@ def _key(found: Found, first: int, now: float, model: str) -> Cell:
     said = [
         model,
         words.until(found.until, now) if not good else "",
-        clean(found.why, 120) if not good else "",
-        words.limits(found, now),
+        words.reason(found, 120) if not good else "",
+        *words.limits(found, now),
         words.shares(found),
     ]
     return [*row, ("  " + " · ".join(part for part in said if part), "")]

@@ -20,26 +20,27 @@ from llmfan.outputs.steady import SteadyStream
 from llmfan.outputs.tables import PIPE_WIDTH, ROOMY, summary_console
 from llmfan.units import spell
 
-#: From here on model, limits, account and reason have columns of their own; below, what is said stands in one.
-WIDE = 110
-#: Below this, what is said of a key stands beneath it.
-SLIM = 60
-_STATE, _TIME, _MODEL, _LIMITS, _ACCOUNT = 12, 7, 30, 44, 20
-#: So much of a reason, unless all of it was asked for.
-_WHY, _WHOLE = 160, 1000
+#: Below the first, what is said of a key stands beneath it; from the second on its model has a column (below, a heading
+#: for each model), and from the third on limits, account and reason have a column each.
+SLIM, MODELS, WIDE = 60, 110, 160
+_MODEL, _LIMITS, _ACCOUNT = 30, 44, 20
+_SEPARATOR = " · "
+_SAID = "limits left, or why"
+#: So many lines of a reason, unless all of it was asked for.
+_LINES, _WHOLE = 2, 1000
 
 
 class Shape(NamedTuple):
-    """What the table has room for. `widths`: title → columns, in order."""
+    """What the table has room for. `widths`: title → columns, in order; `room`: of the widest reason."""
 
     widths: dict[str, int]
+    room: int
     gap: int
     verbose: bool
     now: float
 
-    @property
-    def wide(self) -> bool:
-        return "model" in self.widths
+    def has(self, title: str) -> bool:
+        return title in self.widths
 
 
 def print_probe(findings: Sequence[Found], console: Console | None = None, *, verbose: bool, now: float) -> bool:
@@ -63,16 +64,27 @@ def probe_table(
     parts: list[RenderableType] = [_table(shape, header=True)]
     heading = ("", "")
     for found in findings:
-        if not shape.wide and (found.provider, found.model) != heading:
+        if not shape.has("model") and (found.provider, found.model) != heading:
             heading = (found.provider, found.model)
-            parts += [Text.assemble((clean(found.provider, 60), "dim"), (f"  {clean(found.model, 200)}", "dim"))]
-            parts.append(_table(shape))
+            parts += [Text(f"{clean(found.provider, 60)}  {clean(found.model, 200)}", "dim"), _table(shape)]
         cast("Table", parts[-1]).add_row(*_row(found, shape))
-        beneath = [*_beneath(found, shape)]
+        beneath = _beneath(found, shape)
         if beneath:
             parts += [*beneath, _table(shape)]
-    said = [Text(), summary(findings), *(Text(line) for line in advice(findings))]
-    return Group(*(part for part in parts if not isinstance(part, Table) or part.rows or part.show_header), *said)
+    shown = [part for part in parts if not isinstance(part, Table) or part.rows or part.show_header]
+    return Group(*shown, Text(), summary(findings), *_steps(findings))
+
+
+def _steps(findings: Sequence[Found]) -> list[Table]:
+    """What to do next, if anything."""
+    lines = advice(findings)
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for at, (head, line) in enumerate(lines):
+        again = at > 0 and lines[at - 1][0] == head
+        table.add_row(Text("" if again else head, words.STYLES.get(head, "dim")), Text(line))
+    return [table] if lines else []
 
 
 # ---------------------------------------------------------------- columns
@@ -80,21 +92,24 @@ def probe_table(
 
 def _shape(findings: Sequence[Found], width: int, verbose: bool, now: float) -> Shape:
     gap = 2 if width >= ROOMY else 1
-    widths = {"key": min(_widest(map(words.label, findings), 3), max(8, width // 3)), "state": _STATE}
+    state = _widest(([words.state(f)] for f in findings), 5)
+    most = width // 3 if width >= SLIM else width - state - gap
+    widths = {"key": max(3, min(most, _widest((_name(f, width < MODELS) for f in findings), 3))), "state": state}
     if width < SLIM:
-        return Shape(widths, gap, verbose, now)
-    widths["latency"] = _TIME
+        return Shape(widths, width - 2, gap, verbose, now)
+    widths["latency"] = 7
+    if width >= MODELS:
+        widths["model"] = min(_MODEL, _widest(([(clean(f.model), "")] for f in findings), 5))
     if width < WIDE:
-        widths["limits left, or why"] = _rest(widths, gap, width)
-        return Shape(widths, gap, verbose, now)
-    widths["model"] = min(_MODEL, _widest(([(clean(f.model), "")] for f in findings), 5))
-    limits = _widest(([(words.limits(f, now, resets=verbose), "")] for f in findings), 6)
+        widths[_SAID] = room = _rest(widths, gap, width)
+        return Shape(widths, room, gap, verbose, now)
+    limits = _widest(([(_SEPARATOR.join(words.limits(f, now, resets=verbose)), "")] for f in findings), 6)
     account = _widest(([(_account(f, verbose), "")] for f in findings), 0)
-    widths["limits left"] = min(limits, _LIMITS, max(18, _rest(widths, gap, width) // 2))
+    widths["limits left"] = max(11, min(limits, _LIMITS, _rest(widths, gap, width) // 2))
     if account:
         widths["account"] = min(max(account, 7), _ACCOUNT)
-    widths["why"] = _rest(widths, gap, width)
-    return Shape(widths, gap, verbose, now)
+    widths["why"] = room = _rest(widths, gap, width)
+    return Shape(widths, room, gap, verbose, now)
 
 
 def _widest(cells: Iterable[Cell], least: int) -> int:
@@ -120,38 +135,57 @@ def _table(shape: Shape, header: bool = False) -> Table:
 
 
 def _row(found: Found, shape: Shape) -> list[Text]:
-    cells = [Text.assemble(*words.label(found)), Text(*words.state(found))]
-    if "latency" in shape.widths:
-        took = found.latency_s
-        cells.append(Text(spell(took), "" if took is not None else "dim"))
-    if shape.wide:
-        cells += [Text(clean(found.model), "dim"), _limits(found, shape)]
-        if "account" in shape.widths:
-            cells.append(Text(_account(found, shape.verbose)))
-        cells.append(_why(found, shape))
-    elif "latency" in shape.widths:
+    cells = [Text.assemble(*_name(found, not shape.has("model"))), Text(*words.state(found))]
+    if shape.has("latency"):
+        cells.append(Text(spell(found.latency_s), "dim" if found.latency_s is None else ""))
+    if shape.has("model"):
+        cells.append(Text(clean(found.model), "dim"))
+    if shape.has(_SAID):
         cells.append(_said(found, shape))
+    if shape.has("limits left"):
+        cells.append(_packed(_limits(found, shape), shape.widths["limits left"]))
+    if shape.has("account"):
+        cells.append(Text(_account(found, shape.verbose)))
+    if shape.has("why"):
+        cells.append(_why(found, shape))
     return cells
+
+
+def _name(found: Found, indented: bool) -> Cell:
+    """Beneath a heading of its provider and model it stands to the right."""
+    return [*([("  ", "")] if indented else []), *words.label(found)]
 
 
 def _beneath(found: Found, shape: Shape) -> list[RenderableType]:
     lines = [Text(words.measured(each), "cyan") for each in found.measured]
-    if "latency" not in shape.widths:
+    if not shape.has("latency"):
         said = _said(found, shape)
         lines = [*([said] if said.plain else []), *lines]
-    return [Padding(line, (0, 0, 0, 2)) for line in lines]
+    return [Padding(line, (0, 0, 0, 4)) for line in lines]
 
 
 def _said(found: Found, shape: Shape) -> Text:
     """All that the wide table has columns for, in one; what matters most first."""
-    bad = found.state != "ok"
-    parts = [_why(found, shape), _limits(found, shape)]
-    parts = [*(parts if bad else reversed(parts)), Text(_account(found, shape.verbose))]
-    return Text(" · ", "").join(part for part in parts if part.plain)
+    why = [_why(found, shape)]
+    limits = _limits(found, shape)
+    account = Text(_account(found, shape.verbose), "dim")
+    parts = [*limits, account, *why] if found.state == "ok" else [*why, *limits, account]
+    return _packed(parts, shape.room)
 
 
-def _limits(found: Found, shape: Shape) -> Text:
-    return Text(words.limits(found, shape.now, resets=shape.verbose))
+def _limits(found: Found, shape: Shape) -> list[Text]:
+    return [Text(limit) for limit in words.limits(found, shape.now, resets=shape.verbose)]
+
+
+def _packed(parts: Iterable[Text], width: int) -> Text:
+    """As many on a line as fit."""
+    lines: list[Text] = []
+    for part in parts:
+        if lines and part.plain and lines[-1].cell_len + len(_SEPARATOR) + part.cell_len <= width:
+            lines[-1].append(_SEPARATOR, "dim").append_text(part)
+        elif part.plain:
+            lines.append(part)
+    return Text("\n").join(lines)
 
 
 def _account(found: Found, verbose: bool) -> str:
@@ -160,9 +194,9 @@ def _account(found: Found, verbose: bool) -> str:
 
 
 def _why(found: Found, shape: Shape) -> Text:
-    """`until 00:00 UTC, in 3 h 12 m: Rate limit reached`. A reason that fills its room is cut."""
+    """`until 00:00 UTC, in 3 h 12 m: Rate limit reached`."""
     when = words.until(found.until, shape.now) if found.state != "ok" else ""
-    why = clean(found.why, _WHOLE if shape.verbose else _WHY)
     text = Text(when, words.state(found)[1])
-    text.append(": " if when and why else "").append(why, "dim" if found.state in ("ok", "missing") else "")
-    return text
+    room = _WHOLE if shape.verbose else max(20, _LINES * (shape.room - 8) - len(when))
+    why = words.reason(found, room)
+    return text.append(": " if when and why else "").append(why, "dim" if found.state in ("ok", "missing") else "")

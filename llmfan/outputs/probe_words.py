@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -24,6 +25,7 @@ STYLES = {
 UNKNOWN = "bold red"
 #: States of keys that are good and only have to wait.
 WAITING = ("rate_limited", "exhausted")
+_ASIDE = re.compile(r"[;,] | \(")
 _ORDER = {axis: at for at, axis in enumerate(AXES)}
 _COUNTS = {
     "fixed": "fixed window",
@@ -106,6 +108,12 @@ def label(found: Found) -> Cell:
     return [(clean(found.key, 60), "bold"), (f" {mask}" if mask else "", "dim")]
 
 
+def reason(found: Found, limit: int) -> str:
+    """Of a key that is not there the variable only: where to get one is said once, below the table."""
+    why = _ASIDE.split(found.why, maxsplit=1)[0] if found.state == "missing" else found.why
+    return clean(why, limit)
+
+
 def state(found: Found) -> Part:
     return (found.state, STYLES.get(found.state, UNKNOWN)) if found.state else ("not asked", "dim")
 
@@ -129,11 +137,11 @@ def until(moment: float | None, now: float) -> str:
     return f"until {clock} UTC, in {countdown(moment - now)}"
 
 
-def limits(found: Found, now: float, *, resets: bool = False) -> str:
-    """`rpm 29/30 · rpd 998/1,000`: what is left of what. `resets`: with when it is whole again."""
+def limits(found: Found, now: float, *, resets: bool = False) -> list[str]:
+    """`rpm 29/30`, `rpd 998/1000`: what is left of what. `resets`: with when it is whole again."""
     axes = sorted(found.limits, key=lambda axis: (_ORDER.get(axis, len(_ORDER)), axis))
     said = (_limit(clean(axis.replace("_", " "), 30), found.limits[axis], now, resets) for axis in axes)
-    return " · ".join(each for each in said if each)
+    return [each for each in said if each]
 
 
 def _limit(axis: str, reading: Reported, now: float, resets: bool) -> str:
@@ -159,20 +167,17 @@ def measured(each: Measurement) -> str:
 
 
 def shares(found: Found, most: int = 6) -> str:
-    """`with groq#1, #3`."""
-    if not found.shares_with:
-        return ""
-    names = short_labels(found.shares_with, most)
-    return f"with {names}"
+    """`with #1, #3`: the labels of keys of the same provider are cut short."""
+    return f"with {short_labels(found.shares_with, most, found.provider)}" if found.shares_with else ""
 
 
-def short_labels(labels: Sequence[str], most: int = 6) -> str:
-    """`groq#1, #3 and 4 more`: a provider's name is said once."""
-    said, before = [], ""
+def short_labels(labels: Sequence[str], most: int = 6, provider: str = "") -> str:
+    """`groq#1, #3 and 4 more`: a provider's name is said once, or not at all where it is clear from the context."""
+    said, before = [], provider
     for text in labels[:most]:
-        provider, mark, number = clean(text, 60).rpartition("#")
-        said.append(f"#{number}" if mark and provider == before else clean(text, 60))
-        before = provider
+        name, mark, number = clean(text, 60).rpartition("#")
+        said.append(f"#{number}" if mark and name == before else clean(text, 60))
+        before = name
     more = len(labels) - len(said)
     return ", ".join(said) + (f" and {more} more" if more > 0 else "")
 
@@ -183,4 +188,7 @@ def _exact(value: float) -> str:
 
 
 def _figure(value: float | None) -> str:
-    return "" if value is None or not math.isfinite(value) else short_number(max(0.0, value))
+    """Without the comma of thousands: two figures with a stroke between them are hard to read as it is."""
+    if value is None or not math.isfinite(value):
+        return ""
+    return short_number(max(0.0, value)).replace(",", "")

@@ -1,98 +1,123 @@
 """Which keys draw on one account, by what they report to be left. Pure.
 
-Keys that share have remainders that fall together: each request of one takes from what the next one reports. That two
-remainders lie close together only makes them suspects (two fresh accounts do as well); so the one that reported most
-is asked again. Alone it has one less than before; where others drew on the same account since, it has as many less
-again as they sent.
+Each request of an account takes one from what its next answer reports, whichever of its keys asks. So every way to deal
+the keys out to accounts that fits all answers so far is kept in mind; as long as there are several, somebody is asked
+once more, and what has to be true in all of them is known. That two remainders lie close together alone proves
+nothing: two fresh accounts look the same until one of them is asked again.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
 #: Of a limit that refills as one watches, so little is no refill at all.
 _NO_REFILL = 0.05
+#: More ways than that to deal keys out, and nothing is said of any.
+_MOST_WAYS = 4000
+
+#: The account (a number) of each asker, in one of the ways that fit.
+Way = dict[str, int]
 
 
-class Trace(Struct, kw_only=True):
-    """What one account said last: of `limit`, so much is left. `serial`: the number of the request that was told so,
-    counted over all accounts of the provider; `named`: the provider itself gave the account's name.
-    """
+class Heard(Struct, frozen=True, kw_only=True):
+    """One answer: after it, so much of the limit was left, to the account of `name`."""
 
     name: str
-    limit: float
     remaining: float
-    serial: int
-    moment: float
-    named: bool = False
+    sent: float
+    ended: float
+
+
+class Level(Struct, frozen=True):
+    """What an account had left, and when it said so."""
+
+    remaining: float
+    at: float
 
 
 class Suspects:
-    """Traces of one limit's figure. `log`: who sent each request of the provider, in order; it grows while asking."""
+    """Askers whose limit has one figure. `apart`: askers that the provider calls by different names."""
 
-    def __init__(self, traces: Iterable[Trace], log: Sequence[str], window: float):
-        self._traces = {trace.name: trace for trace in traces}
-        self._log, self._window = log, window
+    def __init__(self, heard: Iterable[Heard], limit: float, window: float, named: Iterable[str] = ()):
+        self._heard = list(heard)
+        self._limit, self._window = limit, window
+        self._named = frozenset(named)
         self._asked: set[str] = set()
-        self._settled: set[str] = set()  # alone, or of a group
-        self._group: dict[str, str] = {}
+        self._ways = self._all_ways()
 
     def next(self) -> str | None:
-        """Whom to ask once more: the one with most left, for the others must have gone below it."""
-        left = [t for t in self._traces.values() if t.name not in self._asked | self._settled and self._is_suspect(t)]
-        return max(left, key=lambda trace: trace.remaining).name if left else None
+        """Whom to ask once more: of those in doubt the one with most left, for its account's others went below it."""
+        last = {heard.name: heard.remaining for heard in self._heard}
+        doubtful = [name for name in last if name not in self._asked and self._in_doubt(name)]
+        return max(doubtful, key=lambda name: last[name], default=None)
 
-    def asked(self, name: str, remaining: float | None, serial: int, moment: float) -> None:
-        """What it said this time; None: it gave no figure."""
-        before = self._traces[name]
+    def asked(self, name: str, heard: Heard | None) -> None:
+        """None: it gave no figure this time."""
         self._asked.add(name)
-        if remaining is None:
-            self._settled.add(name)
-            return
-        now = Trace(
-            name=name, limit=before.limit, remaining=remaining, serial=serial, moment=moment, named=before.named
-        )
-        self._traces[name] = now
-        drop = before.remaining - remaining
-        if drop < 2:
-            self._settled.add(name)
-            return
-        between = [t for t in self._traces.values() if t.name != name and remaining < t.remaining < before.remaining]
-        since = self._log[before.serial + 1 : serial]
-        explained = sum(who == trace.name for trace in between for who in since)
-        if between and 0 <= explained - (drop - 1) <= self._refill(before, now):
-            self._join([name, *(trace.name for trace in between)])
+        if heard is not None:
+            self._heard.append(heard)
+            self._ways = self._all_ways()
 
     def groups(self) -> list[set[str]]:
-        found: dict[str, set[str]] = {}
-        for name in self._group:
-            found.setdefault(self._root(name), set()).add(name)
-        return list(found.values())
+        """Those that are together in every way that fits."""
+        found: list[set[str]] = []
+        for name in self._ways[0] if self._ways else ():
+            if not any(name in group for group in found):
+                found.append({other for other in self._ways[0] if self._together(name, other) is True})
+        return [group for group in found if len(group) > 1]
 
-    def _is_suspect(self, mine: Trace) -> bool:
-        others = (t for t in self._traces.values() if t.name != mine.name and t.name not in self._settled)
-        return any(self._could_be_one(mine, other) for other in others)
+    def _in_doubt(self, name: str) -> bool:
+        return any(self._together(name, other) is None for other in {heard.name for heard in self._heard})
 
-    def _could_be_one(self, one: Trace, other: Trace) -> bool:
-        """Equal remainders are those of two accounts: one request of the other had to show."""
-        return not (one.named and other.named) and 0 < abs(one.remaining - other.remaining) <= len(self._log)
+    def _together(self, one: str, other: str) -> bool | None:
+        """None: in some ways they are, in others not."""
+        found = {way[one] == way[other] for way in self._ways}
+        return found.pop() if len(found) == 1 else None
 
-    def _refill(self, before: Trace, now: Trace) -> float:
-        back = before.limit * (now.moment - before.moment) / self._window
-        return 0.0 if back < _NO_REFILL else math.ceil(back)
+    # ---------------------------------------------------------- ways that fit
 
-    def _join(self, names: Collection[str]) -> None:
-        self._settled.update(names)
-        for name in names:
-            self._group.setdefault(name, name)
-        first, *others = [self._root(name) for name in names]
-        for other in others:
-            self._group[other] = first
+    def _all_ways(self) -> list[Way]:
+        ways = list(itertools.islice(self._ways_from(0, _in_order(self._heard), {}, []), _MOST_WAYS + 1))
+        return ways if len(ways) <= _MOST_WAYS else []
 
-    def _root(self, name: str) -> str:
-        while self._group[name] != name:
-            name = self._group[name]
-        return name
+    def _ways_from(self, at: int, heard: Sequence[Heard], way: Way, levels: list[Level]) -> Iterator[Way]:
+        """Deals out those that are heard from `at` on. Whoever has an account must be one below what that had left."""
+        if at == len(heard):
+            yield dict(way)
+            return
+        now = heard[at]
+        level = Level(now.remaining, now.ended)
+        if now.name in way:
+            accounts = [way[now.name]] if self._follows(levels[way[now.name]], now) else []
+        else:
+            accounts = [n for n, before in enumerate(levels) if self._follows(before, now) and self._may(now.name, n, way)]
+            yield from self._ways_from(at + 1, heard, {**way, now.name: len(levels)}, [*levels, level])
+        for n in accounts:
+            moved = [*levels[:n], level, *levels[n + 1 :]]
+            yield from self._ways_from(at + 1, heard, {**way, now.name: n}, moved)
+
+    def _follows(self, before: Level, now: Heard) -> bool:
+        back = self._limit * max(0.0, now.ended - before.at) / self._window
+        refill = 0 if back < _NO_REFILL else math.ceil(back)
+        return 1 - refill <= before.remaining - now.remaining <= 1
+
+    def _may(self, name: str, account: int, way: Way) -> bool:
+        return name not in self._named or not any(n == account and other in self._named for other, n in way.items())
+
+
+def _in_order(heard: Iterable[Heard]) -> list[Heard]:
+    """As the server saw them; of requests that were under way together, the one with more left came first."""
+    found: list[Heard] = []
+    together: list[Heard] = []
+    until = -math.inf
+    for each in sorted(heard, key=lambda h: h.sent):
+        if each.sent >= until:
+            found += sorted(together, key=lambda h: -h.remaining)
+            together = []
+        together.append(each)
+        until = max(until, each.ended)
+    return found + sorted(together, key=lambda h: -h.remaining)

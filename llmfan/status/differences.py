@@ -42,7 +42,7 @@ def differences(targets: Iterable[Target], fleet: Fleet, lines: Sequence[str]) -
         for axis, figures in target.figures.items():
             found = _differs(target, figures)
             if found is not None and (figures.owner, axis) not in seen:
-                seen.update((owner, axis) for owner in (figures.owner,))
+                seen.add((figures.owner, axis))
                 alike.setdefault(_sort(found), []).append(found)
     return [_document(group, fleet.file, lines) for group in alike.values()]
 
@@ -78,14 +78,12 @@ def _document(group: Sequence[Found], file: str, lines: Sequence[str]) -> dict[s
     drawn = {label for found in group for label in (found.target.key, *found.figures.shared_with)}
     keys = [label for label in order if label in drawn]
     line, change = _change(first, lines)
-    at = figures.known.at if figures.known is not None else 0.0
-    said = f"{named(keys, order)} {axis}: declared {figures.declared:g}, {first.source} {_number(first.figure)}"
+    at = moment(figures.known.at) if figures.known is not None and figures.known.at else None
+    said = f"{named(keys, order)} {axis}: declared {_number(figures.declared)}, {first.source} {_number(first.figure)}"
     return {
-        "key": keys[0] if keys else first.target.key, "keys": keys, "provider": provider.name,
-        "model": first.target.model, "axis": axis, "declared": plain(figures.declared),
-        "reported": plain(figures.reported), "measured": plain(figures.measured), "at": moment(at) if at else None,
-        "line": line, "message": said.replace("declared " + f"{figures.declared:g}", "declared " + _number(figures.declared or 0.0))
-        + (f" on {moment(at)[:10]}" if at else ""),
+        "key": keys[0], "keys": keys, "provider": provider.name, "model": first.target.model, "axis": axis,
+        "declared": plain(figures.declared), "reported": plain(figures.reported), "measured": plain(figures.measured),
+        "at": at, "line": line, "message": said + (f" on {at[:10]}" if at else ""),
         "change": f"{file}:{line}: {change}" if line else f"{file}: {change}",
     }  # fmt: skip
 
@@ -103,7 +101,9 @@ def _change(found: Found, lines: Sequence[str]) -> tuple[int, str]:
     several = len(provider.models) > 1 and _by_model(limits, axis)
     under = f"{provider.name}, model {found.target.model}" if several else provider.name
     line = 0 if several else block.limits()
-    return (line, f"add {text} to the limits of {under}") if line else (provider.line, f"add limits: {{{text}}} under {under}")
+    if line:
+        return line, f"add {text} to the limits of {under}"
+    return provider.line, f"add limits: {{{text}}} under {under}"
 
 
 def _limits(found: Found) -> LimitSet:
@@ -142,5 +142,5 @@ def _run(labels: Sequence[str]) -> str:
     return f"{first}..#{number}" if mark and first.startswith(f"{name}#") else f"{first}..{last}"
 
 
-def _number(value: float) -> str:
-    return f"{value:.10g}"
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.10g}"

@@ -18,7 +18,7 @@ _SOMETHING = 1e-6
 
 
 class Figures(NamedTuple):
-    """One limit of one owner. `in_force` is what was reported, else declared, else measured; None: undefined."""
+    """One limit of one group of owners. `in_force` is what was reported, else declared, else measured; None: undefined."""
 
     axis: str
     owner: str
@@ -81,7 +81,7 @@ def figures_of(
     found = {}
     for axis, owner in owners.of(provider, key, model).items():
         declared, known = limits.axes.get(axis), owners.limit(owner, axis)
-        figures = Figures(axis, owner, declared, known, None, None, _others(owners, owner, key.label))
+        figures = Figures(axis, owners.group(owner), declared, known, None, None, _others(owners, owner, key.label))
         found[axis] = figures if axis == "concurrency" else _spent(figures, owners, limits.reset, almanac)
     return found
 

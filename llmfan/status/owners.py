@@ -1,4 +1,4 @@
-"""Whose counter each limit is: the keys that draw on it, those found out to share one included, and what it has spent."""
+"""Whose counter each limit is: which keys draw on it (by the file's word or as was found out), what it has spent."""
 
 from __future__ import annotations
 
@@ -11,6 +11,24 @@ from llmfan.status.windows import Window
 
 #: Sums of what was taken and given back are exact to so much.
 _EXACT = 1e-9
+
+
+def owners_of(provider: Provider, key: KeySettings, model: str) -> set[str]:
+    """Every owner that a limit of this target may have."""
+    limits = provider.limits[key.label, model]
+    axes = {*limits.axes, "rpm", "concurrency"}  # of the last two something may be learned though nobody declares them
+    return {owner_of(axis, limits, provider.name, key, model) for axis in axes}
+
+
+def labels_by_owner(fleet: Fleet) -> dict[str, list[str]]:
+    """Owner → the labels of the keys that draw on it by the file's word."""
+    found: dict[str, dict[str, None]] = {}
+    for provider in fleet.providers:
+        for key in provider.keys:
+            for model in provider.models:
+                for owner in owners_of(provider, key, model.name):
+                    found.setdefault(owner, {})[key.label] = None
+    return {owner: list(labels) for owner, labels in found.items()}
 
 
 class Owners:
@@ -26,8 +44,8 @@ class Owners:
             self._note(limit)
         for booking in bookings:
             self._spent.setdefault((self.group(booking.owner), booking.axis), []).append((booking.at, booking.amount))
-        for provider in fleet.providers:
-            self._draw(provider)
+        for owner, labels in labels_by_owner(fleet).items():
+            self._labels.setdefault(self.group(owner), {}).update(dict.fromkeys(labels))
 
     def group(self, owner: str) -> str:
         """The owner it is counted with, or itself."""
@@ -78,12 +96,6 @@ class Owners:
         own = self._limits.setdefault(self.group(limit.owner), {})
         if limit.axis not in own or own[limit.axis].at < limit.at:
             own[limit.axis] = limit
-
-    def _draw(self, provider: Provider) -> None:
-        for key in provider.keys:
-            for model in provider.models:
-                for owner in {*self.of(provider, key, model.name).values()}:
-                    self._labels.setdefault(self.group(owner), {})[key.label] = None
 
 
 def _within(at: float, window: Window) -> bool:

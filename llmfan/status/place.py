@@ -30,7 +30,8 @@ class Block:
         for number, text in inner:
             if _indent(text) == depth and re.match(r"[\"']?limits[\"']?\s*:", text.strip()):
                 return number
-        return 0
+        first = self._lines[0] if self._lines else (0, "")  # a provider in one line
+        return first[0] if re.search(r"[{,\s\"']limits[\"']?\s*:", first[1]) else 0
 
 
 def _block(lines: Sequence[str], first: int) -> Iterator[tuple[int, str]]:

@@ -62,12 +62,8 @@ def best(standings: Iterable[Standing]) -> Standing:
 
 def available_in(standings: Iterable[Standing], now: float) -> float | None:
     """Seconds until the first of them is ready; None where waiting does not help."""
-    found = [0.0 if each.state == "ready" else each.until - now for each in standings if _ends(each)]
-    return round(min(found), 3) if found else None
-
-
-def _ends(standing: Standing) -> bool:
-    return standing.state == "ready" or standing.until is not None
+    moments = (now if each.state == "ready" else each.until for each in standings)
+    return min((round(at - now, 3) for at in moments if at is not None), default=None)
 
 
 def _of_model(states: Sequence[KeyState], model: str) -> list[KeyState]:

@@ -60,7 +60,7 @@ env: [A_KEY]
 error_shape: typed
 """,
     "homely": 'checked: "2026-01-01"\nstatus: local\nkeyless: true\nbase_url: http://localhost:1/v1\nenv: [HOME_KEY]\n',
-    "gone": 'checked: "2026-01-01"\nretired: >-\n  It closed.\n  Use acme.\nenv: [GONE_KEY]\n',
+    "gone": 'checked: "2026-01-01"\nretired: >-\n  It closed.\n  Use acme.\n',
     "credit": """
 checked: "2026-01-01"
 status: free

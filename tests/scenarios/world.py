@@ -188,7 +188,10 @@ class _Part:
             dispatcher, crew.speakers, VirtualTransport(self.far.providers, clock), scribe, clock, options.warmup
         )
         bounds = Bounds(max_duration=options.max_duration, max_stall=options.max_stall, wait=options.wait)
-        self.run = Run(dispatcher, attempts, scribe, silent, clock, bounds, clerk, audit=False)
+        self.run = Run(
+            dispatcher, attempts, scribe, silent, clock, bounds, clerk, audit=False,
+            describe_wait=lambda moment: f"at {moments.wall(moment):%Y-%m-%d %H:%M:%S UTC}",
+        )  # fmt: skip
         try:
             await self.run.go()
         finally:

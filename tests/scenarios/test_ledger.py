@@ -1,0 +1,87 @@
+"""What outlives a run: a spent day, a rest the server asked for, and how each key was."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from llmfan.ledgers.memory import MemoryLedger
+from llmfan.simulation.fake import always, good
+from tests.scenarios.world import Happened, play, provider
+
+#: A server that says its day is spent, and for how long.
+SPENT = always(429, {"error": {"message": "Rate limit reached for requests per day (RPD): Limit 5", "code": "x"}},
+               {"retry-after": "7200"})  # fmt: skip
+
+
+def at(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text + "+00:00")
+
+
+def a_day_of_five(folder: Path, ledger: MemoryLedger, wall: str, jobs: int) -> Happened:
+    folder.mkdir()
+    fleet = [provider("a", axes={"rpm": 60, "rpd": 5}, reset="America/Los_Angeles")]
+    return play(folder, fleet, {"a": good()}, jobs, wall=at(wall), ledger=ledger)
+
+
+@pytest.mark.parametrize(
+    ("spent", "before", "turns", "after"),
+    [
+        ("2026-11-01T06:00", "2026-11-01T06:30", "2026-11-01 07:00:00 UTC", "2026-11-01T07:30"),
+        ("2026-11-01T07:30", "2026-11-02T07:30", "2026-11-02 08:00:00 UTC", "2026-11-02T08:30"),  # 25 hours
+        ("2026-03-08T08:30", "2026-03-09T06:30", "2026-03-09 07:00:00 UTC", "2026-03-09T07:30"),  # 23 hours
+    ],
+)
+def test_a_spent_day_stays_spent_over_a_restart_until_the_providers_own_midnight(
+    tmp_path: Path, spent: str, before: str, turns: str, after: str
+) -> None:
+    """A crash at two in the afternoon must not hand the day's allowance back, nor summer time an hour of it."""
+    ledger = MemoryLedger()
+    assert a_day_of_five(tmp_path / "1", ledger, spent, 5).by("a") == 5
+    again = a_day_of_five(tmp_path / "2", ledger, before, 3)
+    assert again.far.seen == []
+    assert again.run.ending == "nothing_left"
+    assert turns in again.run.why
+    assert a_day_of_five(tmp_path / "3", ledger, after, 3).by("a") == 3
+
+
+def test_a_rest_the_server_asked_for_outlives_the_run(tmp_path: Path) -> None:
+    """The next run would begin with the same 429, and with some providers be punished for it."""
+    ledger, fleet = MemoryLedger(), [provider("a", axes={"rpm": 60}), provider("b", axes={"rpm": 60})]
+    for name in ("1", "2", "3"):
+        (tmp_path / name).mkdir()
+    first = play(tmp_path / "1", fleet, {"a": SPENT, "b": good()}, 4, ledger=ledger, wall=at("2026-11-21T12:00"))
+    assert first.far.count("a") == 1
+    second = play(tmp_path / "2", fleet, {"a": good(), "b": good()}, 8, ledger=ledger, wall=at("2026-11-21T13:00"))
+    assert second.far.count("a") == 0
+    third = play(tmp_path / "3", fleet, {"a": good(), "b": good()}, 8, ledger=ledger, wall=at("2026-11-21T14:30"))
+    assert third.far.count("a") > 0
+
+
+def test_the_ledger_is_told_how_each_key_was(tmp_path: Path) -> None:
+    """`status` knows nothing else."""
+    ledger = MemoryLedger()
+    fleet = [provider("a"), provider("b"), provider("c"), provider("d")]
+    bad = {"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}}
+    broke = {"error": {"message": "Insufficient Balance"}}
+    play(tmp_path, fleet, {"a": good(), "b": always(401, bad), "c": always(402, broke), "d": SPENT}, 9, ledger=ledger)
+    states = {state.key: state for state in ledger.known().states}
+    assert {key: state.state for key, state in states.items()} == {
+        "a#1": "ok", "b#1": "invalid", "c#1": "no_credit", "d#1": "exhausted",
+    }  # fmt: skip
+    assert states["d#1"].until == pytest.approx(states["d#1"].at + 7200, abs=2)
+
+
+def test_every_attempt_is_tallied_once(tmp_path: Path) -> None:
+    """Rates and totals of `status` rest on these, whatever became of a request."""
+    ledger = MemoryLedger()
+    fleet = [provider("a"), provider("b")]
+    happened = play(tmp_path, fleet, {"a": good(output_tokens=7), "b": SPENT}, 20, ledger=ledger)
+    tallies = ledger.tallied(0.0)
+    assert sum(t.sent for t in tallies) == len(happened.attempts)
+    assert sum(t.ok for t in tallies) == 20 == sum(sum(t.latencies.values()) for t in tallies)
+    assert sum(t.refused for t in tallies if t.key == "b#1") == happened.far.count("b")
+    assert sum(t.output_tokens for t in tallies) == 140
+    assert sum(t.latency_s for t in tallies) == pytest.approx(2.0, rel=0.05)
