@@ -22,7 +22,7 @@ from llmfan.units import spell
 
 #: Below the first, what is said of a key stands beneath it; from the second on its model has a column (below, a heading
 #: for each model), and from the third on limits, account and reason have a column each.
-SLIM, MODELS, WIDE = 60, 110, 160
+SLIM, MODELS, WIDE, WIDE_VERBOSE = 60, 110, 160, 200
 _MODEL, _LIMITS, _ACCOUNT = 30, 44, 20
 _SEPARATOR = " · "
 _SAID = "limits left, or why"
@@ -100,7 +100,7 @@ def _shape(findings: Sequence[Found], width: int, verbose: bool, now: float) -> 
     widths["latency"] = 7
     if width >= MODELS:
         widths["model"] = min(_MODEL, _widest(([(clean(f.model), "")] for f in findings), 5))
-    if width < WIDE:
+    if width < (WIDE_VERBOSE if verbose else WIDE):
         widths[_SAID] = room = _rest(widths, gap, width)
         return Shape(widths, room, gap, verbose, now)
     limits = _widest(([(_SEPARATOR.join(words.limits(f, now, resets=verbose)), "")] for f in findings), 6)

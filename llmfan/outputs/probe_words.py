@@ -150,7 +150,7 @@ def _limit(axis: str, reading: Reported, now: float, resets: bool) -> str:
         return ""
     text = f"{axis} {left}/{limit}" if limit and left else f"{axis} {limit}" if limit else f"{axis} {left} left"
     if resets and reading.resets_at is not None and reading.resets_at > now:
-        text += f" ({until(reading.resets_at, now)})"
+        text += f" (resets in {countdown(reading.resets_at - now)})"
     return text
 
 

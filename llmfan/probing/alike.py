@@ -17,7 +17,9 @@ from msgspec import Struct
 #: Of a limit that refills as one watches, so little is no refill at all.
 _NO_REFILL = 0.05
 #: More ways than that to deal keys out, and nothing is said of any.
-_MOST_WAYS = 4000
+_MOST_WAYS = 1000
+#: So often is one asked again, at most.
+_TURNS = 2
 
 #: The account (a number) of each asker, in one of the ways that fit.
 Way = dict[str, int]
@@ -40,25 +42,27 @@ class Level(Struct, frozen=True):
 
 
 class Suspects:
-    """Askers whose limit has one figure. `apart`: askers that the provider calls by different names."""
+    """Askers whose limit has one figure. `named`: those whose account the provider calls by a name of its own."""
 
     def __init__(self, heard: Iterable[Heard], limit: float, window: float, named: Iterable[str] = ()):
         self._heard = list(heard)
         self._limit, self._window = limit, window
         self._named = frozenset(named)
-        self._asked: set[str] = set()
+        self._asked: dict[str, int] = {}
         self._ways = self._all_ways()
 
     def next(self) -> str | None:
         """Whom to ask once more: of those in doubt the one with most left, for its account's others went below it."""
         last = {heard.name: heard.remaining for heard in self._heard}
-        doubtful = [name for name in last if name not in self._asked and self._in_doubt(name)]
-        return max(doubtful, key=lambda name: last[name], default=None)
+        doubtful = [name for name in last if self._asked.get(name, 0) < _TURNS and self._in_doubt(name)]
+        return max(doubtful, key=lambda name: (-self._asked.get(name, 0), last[name]), default=None)
 
     def asked(self, name: str, heard: Heard | None) -> None:
         """None: it gave no figure this time."""
-        self._asked.add(name)
-        if heard is not None:
+        self._asked[name] = self._asked.get(name, 0) + 1
+        if heard is None:
+            self._asked[name] = _TURNS
+        else:
             self._heard.append(heard)
             self._ways = self._all_ways()
 

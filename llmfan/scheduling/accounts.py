@@ -49,11 +49,16 @@ class Accounts:
     # ---------------------------------------------------------- what is seen
 
     def adopt(self, pairs: Iterable[tuple[str, str]], now: float) -> None:
-        """What an earlier run found."""
+        """What an earlier run or a probe found, unless the file gives these keys accounts of their own."""
         for pair in pairs:
             sharing = self._watch.get(pair[0])
-            if sharing is not None and self._watch.get(pair[1]) is sharing:
+            if sharing is not None and self._watch.get(pair[1]) is sharing and not self._named_apart(pair):
                 self._apply(sharing, sharing.adopt([pair], now), now)
+
+    def _named_apart(self, pair: tuple[str, str]) -> bool:
+        first, second = (self._home[owner][0].target for owner in pair)
+        named = all(target.account not in ("default", target.key) for target in (first, second))
+        return named and first.account != second.account
 
     def sent(self, claim: Claim) -> None:
         sharing = self._watch.get(claim.lane.owner)

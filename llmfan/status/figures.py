@@ -18,7 +18,7 @@ _SOMETHING = 1e-6
 
 
 class Figures(NamedTuple):
-    """One limit of one group of owners. `in_force` is what was reported, else declared, else measured; None: undefined."""
+    """One limit of one group of owners. `in_force` is what was reported, else declared, else measured."""
 
     axis: str
     owner: str
@@ -100,7 +100,7 @@ def plain(value: float | None) -> float | None:
     """Whole numbers as such."""
     if value is None:
         return None
-    return int(value) if value == int(value) else round(value, 6)
+    return int(value) if value == int(value) else round(value, 3)
 
 
 def moment(at: float) -> str:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from llmfan.entries import Tally
 from llmfan.measures.sketch import Sketch
 from llmfan.status.windows import Almanac
 from llmfan.units import DAY, HOUR
 
+#: Quantiles are of the newest so many answers, or some more: a year of buckets takes long to add up.
+NEWEST = 2000
 #: (key, model) → when its days begin.
 Resets = Callable[[str, str], str]
 
 
 class Sent:
-    """A sum of tallies."""
+    """A sum of tallies, added oldest first."""
 
     __slots__ = ("_parts", "failed", "latency_s", "ok", "refused", "sent", "tokens")
 
@@ -60,13 +62,24 @@ class Sent:
 
     def _quantiles(self) -> tuple[float | None, float | None]:
         sketch = Sketch()
-        for part in self._parts:
-            counts = sketch.counts
+        counts = sketch.counts
+        for part in reversed(self._parts):
+            if sketch.n >= NEWEST:
+                break
+            sketch.n += sum(part.values())
             for bucket, count in part.items():
                 counts[bucket] = counts.get(bucket, 0) + count
-        sketch.n, sketch.high = sum(sketch.counts.values()), float("inf")  # the highest itself is not kept
+        sketch.high = float("inf")  # the highest itself is not kept
         p50, p95 = sketch.quantiles([0.5, 0.95])
         return _rounded(p50), _rounded(p95)
+
+
+class Starts(NamedTuple):
+    month: float
+    today: float
+    day: float
+    hour: float
+    earliest: float
 
 
 class Record:
@@ -76,18 +89,20 @@ class Record:
         self.today, self.month = Sent(), Sent()
         self.hour, self.day, self.all = Sent(), Sent(), Sent()
 
-    def add(self, tally: Tally, almanac: Almanac, reset: str) -> None:
+    def add(self, tally: Tally, starts: Starts) -> None:
         """A stretch counts where more than half of it lies: old ones are long, and windows begin in them."""
         middle = tally.at + tally.span / 2
         self.all.add(tally)
-        if middle >= almanac.month(reset).start:
+        if middle < starts.earliest:
+            return
+        if middle >= starts.month:
             self.month.add(tally)
-        if middle >= almanac.day(reset).start:
+        if middle >= starts.today:
             self.today.add(tally)
-        if middle >= almanac.now - DAY:
+        if middle >= starts.day:
             self.day.add(tally)
-            if middle >= almanac.now - HOUR:
-                self.hour.add(tally)
+        if middle >= starts.hour:
+            self.hour.add(tally)
 
     def lately(self) -> Sent:
         """The last day, or all there is where nothing was sent in it."""
@@ -96,12 +111,23 @@ class Record:
 
 def records_of(tallies: Iterable[Tally], almanac: Almanac, reset_of: Resets) -> dict[str, Record]:
     found: dict[str, Record] = {}
+    starts: dict[tuple[str, str], Starts] = {}
     for tally in tallies:
         record = found.get(tally.key)
         if record is None:
             record = found[tally.key] = Record()
-        record.add(tally, almanac, reset_of(tally.key, tally.model))
+        target = (tally.key, tally.model)
+        begins = starts.get(target)
+        if begins is None:
+            begins = starts[target] = _starts(almanac, reset_of(*target))
+        record.add(tally, begins)
     return found
+
+
+def _starts(almanac: Almanac, reset: str) -> Starts:
+    month, today = almanac.month(reset).start, almanac.day(reset).start
+    day, hour = almanac.now - DAY, almanac.now - HOUR
+    return Starts(month, today, day, hour, min(month, today, day))
 
 
 def together(sums: Iterable[Sent]) -> Sent:

@@ -64,7 +64,10 @@ def fleet() -> list[Finding]:
             ("exhausted", "You are using a Trial key, which is limited to 1000 API calls / month.",
              {"until": NOW + 86400}),
         ]),
-        *_named("deepseek", "deepseek-v4-flash", [("ok", "", {"latencies": [3.1]}), ("no_credit", "the balance is 0", {})]),
+        *_named("deepseek", "deepseek-v4-flash", [
+            ("ok", "", {"latencies": [3.1]}),
+            ("no_credit", "the balance is 0", {}),
+        ]),
         *_named("openai", "gpt-4o-mini", [
             ("ok", "", {"latencies": [0.52], "limits": {"rpm": Reading(limit=500, remaining=499),
                                                         "tpm": Reading(limit=200000, remaining=199984)}}),

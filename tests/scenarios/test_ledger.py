@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from llmfan.ledgers.memory import MemoryLedger
+from llmfan.options import RunOptions
+from llmfan.records import Known
 from llmfan.simulation.fake import always, good
 from tests.scenarios.world import Happened, play, provider
 
@@ -85,3 +87,15 @@ def test_every_attempt_is_tallied_once(tmp_path: Path) -> None:
     assert sum(t.refused for t in tallies if t.key == "b#1") == happened.far.count("b")
     assert sum(t.output_tokens for t in tallies) == 140
     assert sum(t.latency_s for t in tallies) == pytest.approx(2.0, rel=0.05)
+
+
+@pytest.mark.parametrize(("accounts", "joined"), [(None, True), (["x", "y"], False)])
+def test_a_shared_account_found_before_is_counted_as_one_unless_the_file_says_otherwise(
+    tmp_path: Path, accounts: list[str] | None, joined: bool
+) -> None:
+    """A probe's finding would be worth nothing to the run; and a user who knows better must have the last word."""
+    ledger = MemoryLedger()
+    ledger.keep(Known(shared=[("a#2", "a#1")]))
+    fleet = [provider("a", 2, axes={"rpm": 10}, accounts=accounts or ["a#1", "a#2"])]
+    happened = play(tmp_path, fleet, {"a": good()}, 20, ledger=ledger, options=RunOptions(max_duration=30.0))
+    assert len(happened.attempts) == (10 if joined else 20)
