@@ -35,7 +35,17 @@ class Bookkeeper:
         wall = self._wall(now)
         return recall(self._dispatcher, self._ledger.known(), self._ledger.booked, now, wall, self._speed)
 
-    def write_ahead(self, claims: list[Claim], now: float) -> list[Claim]:
+    def claims(self, now: float) -> list[Claim]:
+        """What the dispatcher decides to send, written down; what another process was faster with is decided anew."""
+        kept: list[Claim] = []
+        while True:
+            claims = self._dispatcher.match(now)
+            written = self._write_ahead(claims, now)
+            kept += written
+            if len(written) == len(claims):
+                return kept
+
+    def _write_ahead(self, claims: list[Claim], now: float) -> list[Claim]:
         """Before the send: a crash at two in the afternoon must not hand the day's allowance back.
 
         Gives those that may be sent: all, but where another process has just taken their place.
@@ -89,7 +99,7 @@ class Bookkeeper:
 
     def _bookings(self, now: float) -> list[Booking]:
         at, spent = self._wall(now), self._dispatcher.unbooked
-        made = [Booking(owner=m.owner, axis=m.axis, amount=amount, at=at) for m, amount in spent if m.limit < math.inf]
+        made = [Booking(owner=m.owner, axis=m.axis, amount=amount, at=at) for m, amount in spent]
         spent.clear()
         return made
 

@@ -147,7 +147,7 @@ class Run:
             return []
         now = self._clock()
         dispatcher, journal = self.dispatcher, self.scribe.journal
-        claims = self._claims(now)
+        claims = self._clerk.claims(now)
         self._pacers.used(claims)
         for job, failure in dispatcher.ended:
             self.scribe.never_served(job, failure)
@@ -160,18 +160,6 @@ class Run:
             self._look_whether_over(now)
         self._arm(now)
         return claims
-
-    def _claims(self, now: float) -> list[Claim]:
-        """What the dispatcher decides and the ledger has written down. What another process has taken the place of is
-        decided anew.
-        """
-        kept: list[Claim] = []
-        while True:
-            claims = self.dispatcher.match(now)
-            written = self._clerk.write_ahead(claims, now)
-            kept += written
-            if len(written) == len(claims):
-                return kept
 
     def _start(self, claim: Claim) -> None:
         assert self._tasks is not None

@@ -224,7 +224,7 @@ class Dispatcher:
 
     def _claim(self, job: Job, lane: Lane, cost: Cost, worst: float, now: float) -> Claim:
         entries = [m.take(now, cost[m.unit]) for m in lane.meters]
-        self.unbooked += [(meter, cost[meter.unit]) for meter in lane.booked if cost[meter.unit]]
+        self.unbooked += [(m, cost[m.unit]) for m in lane.booked if m.limit < math.inf and cost[m.unit]]
         lane.group.permit = False
         lane.group.in_flight += 1
         lane.group.last_send = self.last_claim = now
@@ -409,9 +409,11 @@ class Dispatcher:
         lane, provider = claim.lane, claim.lane.provider
         for meter, entry in zip(claim.meters, claim.entries, strict=True):
             meter.settle(entry, cost[meter.unit], now)
-        if cost is not claim.cost:  # what it took after all, as against what was reserved
-            self.unbooked += [(m, cost[m.unit] - claim.cost[m.unit]) for m in claim.booked if m.unit or cost is FREE]
-        self.unbooked += [(m, -1.0) for m in claim.booked if m.axis == "concurrency" and cost is not FREE]
+        self.unbooked += [
+            (m, -1.0 if m.axis == "concurrency" else cost[m.unit] - claim.cost[m.unit])
+            for m in claim.booked
+            if m.limit < math.inf and (m.axis == "concurrency" or cost[m.unit] != claim.cost[m.unit])
+        ]  # what it took after all, as against what was reserved
         self.finish.ended(claim)
         lane.in_flight -= 1
         lane.group.in_flight -= 1
