@@ -148,6 +148,11 @@ def check_prices(fleet: Fleet, options: RunOptions) -> None:
         )
 
 
+def tell_lines(lines: list[str], quiet: bool) -> None:
+    for line in () if quiet else lines:
+        print(line, file=sys.stderr)
+
+
 def tell_notes(fleet: Fleet, verbose: bool, quiet: bool) -> None:
     if quiet or not fleet.notes:
         return

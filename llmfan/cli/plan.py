@@ -51,6 +51,7 @@ def plan(
 ) -> None:
     # fmt: on
     """Forecast a run: how long it takes, who answers how much, which limit binds, what it costs. Sends nothing."""
+    from llmfan.forecasting.fit import fit
     from llmfan.options import RunOptions
 
     options = RunOptions(
@@ -63,7 +64,10 @@ def plan(
     given.check_prices(fleet, options)
     given.tell_notes(fleet, verbose, quiet)
     there = {key.label for p in usable.providers for key in p.keys if not key.missing} if usable else set()
-    document = _forecast(prompts, options, fleet, there, what_if or [], given.archive(state, usable or fleet))
+    ledger = given.archive(state, usable or fleet)
+    fleet, unfit = fit(fleet, ledger.known().states)
+    given.tell_lines(unfit, quiet)
+    document = _forecast(prompts, options, fleet, there, what_if or [], ledger)
     if json_:
         import msgspec
 

@@ -1,0 +1,36 @@
+"""Keys that were last found not to work are no part of a forecast."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from llmfan.entries import KeyState
+from llmfan.settings import Fleet, KeySettings, Provider
+
+#: What waiting does not cure.
+UNFIT = ("invalid", "forbidden", "no_credit", "no_model", "retired")
+
+
+def fit(fleet: Fleet, states: Iterable[KeyState]) -> tuple[Fleet, list[str]]:
+    """The fleet without them, and a line for each; the whole fleet if nothing would be left of it."""
+    bad = {(state.key, state.model): state for state in states if state.state in UNFIT}
+    providers, said = [], []
+    for provider in fleet.providers:
+        kept = [key for key in provider.keys if not _unfit(provider, key, bad)]
+        said += [_line(provider, key, bad) for key in provider.keys if key not in kept]
+        if kept:
+            providers.append(replace(provider, keys=kept))
+    return (replace(fleet, providers=providers), said) if providers else (fleet, [])
+
+
+def _unfit(provider: Provider, key: KeySettings, bad: dict[tuple[str, str], KeyState]) -> bool:
+    return (key.label, "") in bad or all((key.label, model.name) in bad for model in provider.models)
+
+
+def _line(provider: Provider, key: KeySettings, bad: dict[tuple[str, str], KeyState]) -> str:
+    state = bad.get((key.label, "")) or bad[key.label, provider.models[0].name]
+    day = dt.datetime.fromtimestamp(state.at, dt.UTC)
+    return f"{key.label} is left out: {state.state} on {day:%Y-%m-%d} (llmfan probe asks it again)"
