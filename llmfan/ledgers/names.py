@@ -90,7 +90,7 @@ class Names:
             self._owner(f"{provider.name}@{account}", "@" + founder, models)
 
     def _owner(self, owner: str, stored: str, models: list[str]) -> None:
-        """An owner in each form that `limits.axes` makes of it. Labels and models may hold "/", so none is taken apart."""
+        """An owner in each form `limits.axes` makes of it. Labels and models may hold "/", so none is taken apart."""
         for tail in ("", *(f"/{model}" for model in models)):
             for form in (tail, f"{tail} burst"):
                 if self._stored.setdefault(owner + form, stored + form) == stored + form:

@@ -34,6 +34,7 @@ CREATE TABLE limits (
 CREATE TABLE changes (
   id INTEGER PRIMARY KEY, at REAL, owner TEXT, axis TEXT, source TEXT, before REAL, after REAL
 );
+CREATE INDEX changes_by_line ON changes (owner, axis, source);
 CREATE TABLE states (
   key TEXT, model TEXT, state TEXT, why TEXT, until REAL, source TEXT, at REAL, PRIMARY KEY (key, model)
 ) WITHOUT ROWID;

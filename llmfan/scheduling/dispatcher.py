@@ -399,7 +399,7 @@ class Dispatcher:
         else:
             self._free(claim, FREE, now, 0.0)
             lessons.withdrawn(claim.meters, claim.learners, claim.entries)
-            claim.lane.group.permit = True
+            self.grant(claim.lane.group)
         if claim.dropped or claim.twin is not None:
             part(claim)
         else:
