@@ -66,7 +66,7 @@ def test_together_they_are_as_fast_as_one_would_be_alone(tmp_path: Path) -> None
 def test_what_a_killed_process_had_is_the_others_within_a_minute(tmp_path: Path) -> None:
     """The survivor of a crash would go on at half its speed all night."""
     fleet = [provider("a", axes={"rpm": 60, "concurrency": 4})]
-    _, left = both(tmp_path, fleet, LimiterServer(Limit(60), seed="killed", then=good(2.0)), 300, killed=90.0)
+    _, left = both(tmp_path, fleet, limited("sliding", 60, 60.0, then=good(2.0)), 300, killed=90.0)
     sent = sorted(a["sent_s"] for a in left.attempts)
     after = [s for s in sent if 150.0 <= s < 210.0]
     assert len(after) >= 54

@@ -200,7 +200,8 @@ class _Part:
 
     def cut_off(self) -> None:
         """From here on it is gone: what is still in memory never reaches the ledger."""
-        self.clerk._ledger = MemoryLedger()
+        assert self.run is not None
+        self.clerk._ledger, self.run.dispatcher.stopped = MemoryLedger(), True
 
     def happened(self, duration: float) -> Happened:
         assert self.run is not None
