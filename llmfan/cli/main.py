@@ -8,8 +8,11 @@ from typing import Annotated
 
 import typer
 
+from llmfan.cli.init import init
 from llmfan.cli.plan import plan
+from llmfan.cli.probe import probe
 from llmfan.cli.run import run
+from llmfan.cli.status import status
 from llmfan.cli.version import show_version
 
 app = typer.Typer(
@@ -21,6 +24,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command(epilog="Example: llmfan init --only NAME --yes")(init)
+app.command(epilog="Example: llmfan probe NAME NAME#2; in CI: llmfan probe --require 3 --json")(probe)
+app.command(epilog="Example: llmfan status --key NAME#2; while a run goes: llmfan status --watch")(status)
 app.command(epilog="Example: llmfan run prompts.jsonl -p providers.yaml --limit 100")(run)
 app.command(epilog="Example: llmfan plan prompts.jsonl -p providers.yaml --what-if NAME.keys=3")(plan)
 
