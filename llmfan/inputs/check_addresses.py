@@ -33,7 +33,7 @@ def _address(provider: Provider, row: str, own: bool) -> str | None:
 
     A path goes under the given base, whatever path that has: a gateway that serves the API at /x/v1 serves all of it
     there. A whole address of the catalogue is not under the base, so it keeps its path under the new origin. Where
-    the given base is the preset's path behind a prefix (/mirror/openai/v1 for /openai/v1), the prefix stands for the
+    the given base is the preset's path behind a prefix (/mirror/api/v1 for /api/v1), the prefix stands for the
     preset's host, and the address keeps it as well: several providers behind one port then never answer for each
     other. A base with neither (/x/v1) has no prefix to speak of: the bare path it is.
     """

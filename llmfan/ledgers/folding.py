@@ -5,15 +5,19 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
+from llmfan.entries import Tally
 from llmfan.ledgers import presence, tallying
 from llmfan.ledgers.spending import next_span
 from llmfan.ledgers.tallying import EVER, SPANS
+from llmfan.settings import AXES
 from llmfan.units import DAY, HOUR, MINUTE
 
 #: Bookings: a stretch of so many seconds is kept for so long, and then summed into longer ones.
-_SPENT = ((1, 5 * MINUTE, MINUTE), (60, 2 * HOUR, HOUR), (int(HOUR), 35 * DAY, DAY))
+_SPENT = ((1, 5 * MINUTE, MINUTE), (60, 2 * HOUR, HOUR), (int(HOUR), 3 * DAY, DAY))
+#: What counts by the month needs its hours for longer: months begin at midnight somewhere.
+_MONTHLY, _MONTHLY_KEPT = tuple(axis for axis, (_, period) in AXES.items() if period > DAY), 35 * DAY
 #: Tallies: a row of this level is kept for so long after its end.
-_TALLIES = (2 * HOUR, 35 * DAY, 400 * DAY)
+_TALLIES = (2 * HOUR, 2 * DAY, 35 * DAY, 400 * DAY)
 _KEPT = 400 * DAY
 _CHANGES = 200  # of one limit
 #: At one opening, time passes by no more than this: a clock that is years ahead for a day must not clear the ledger.
@@ -47,12 +51,13 @@ DELETE FROM changes WHERE id IN (
 """
 
 
-def _spent(span: int, keep: float, edge: float) -> Step:
+def _spent(span: int, keep: float, edge: float, which: str = "") -> Step:
+    """`edge`: up to a whole minute, hour or day, so that a longer stretch is summed once."""
+
     def step(connection: sqlite3.Connection, now: float, rows: int) -> int:
-        """`edge`: up to a whole minute, hour or day, so that a longer stretch is summed once."""
         before = (now - keep) // edge * edge
         found = connection.execute(
-            "SELECT at, line, last, amount FROM spent WHERE span = ? AND at < ? ORDER BY at, line LIMIT ?",
+            f"SELECT at, line, last, amount FROM spent WHERE span = ? AND at < ? {which} ORDER BY at, line LIMIT ?",
             (span, before, rows),
         ).fetchall()
         if not found:
@@ -60,12 +65,12 @@ def _spent(span: int, keep: float, edge: float) -> Step:
         axes = dict(connection.execute("SELECT id, axis FROM lines"))
         sums: dict[tuple[int, int, int], tuple[int, float]] = {}
         for at, line, last, amount in found:
-            longer = next_span(axes[line], span)
+            longer = next_span(axes.get(line, ""), span)
             place = (longer, at // longer * longer, line)
             latest, total = sums.get(place, (0, 0.0))
             sums[place] = (max(latest, (at - place[1]) * 1000 + last), total + amount)
         connection.executemany(_ADD, [(*place, *sum_) for place, sum_ in sums.items()])
-        connection.execute("DELETE FROM spent WHERE span = ? AND (at, line) <= (?, ?)", (span, *found[-1][:2]))
+        connection.execute(f"DELETE FROM spent WHERE span = ? AND (at, line) <= (?, ?) {which}", (span, *found[-1][:2]))
         return len(found)
 
     return step
@@ -86,7 +91,7 @@ def _tallies(level: int, keep: float) -> Step:
             "SELECT at, pair, body FROM tallies WHERE level = ? AND at < ? ORDER BY at, pair LIMIT ?",
             (level, before, rows if level == 0 else max(1, rows // 20)),
         ).fetchall()
-        rising: dict[tuple[int, int, int], list[tallying.Stretch]] = {}
+        rising: dict[tuple[int, int, int], list[Tally]] = {}
         for at, pair, body in found:
             longer = 0 if level + 1 == EVER else int(at // SPANS[level + 1] * SPANS[level + 1])
             rising.setdefault((level + 1, longer, pair), []).extend(tallying.decode(body))
@@ -100,4 +105,11 @@ def _tallies(level: int, keep: float) -> Step:
     return step
 
 
-_STEPS = [_spent(*rule) for rule in _SPENT] + [_tallies(level, keep) for level, keep in enumerate(_TALLIES)]
+_BY_MONTH = "(SELECT id FROM lines WHERE axis IN ({}))".format(", ".join(f"'{axis}'" for axis in _MONTHLY))
+_STEPS = [
+    _spent(*_SPENT[0]),
+    _spent(*_SPENT[1]),
+    _spent(*_SPENT[2], f"AND line NOT IN {_BY_MONTH}"),
+    _spent(int(HOUR), _MONTHLY_KEPT, DAY, f"AND line IN {_BY_MONTH}"),
+    *(_tallies(level, keep) for level, keep in enumerate(_TALLIES)),
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 
 from msgspec.structs import replace
 
@@ -105,15 +106,17 @@ def booked(connection: sqlite3.Connection, names: Names, since: float) -> list[B
         for line, owner, axis in connection.execute("SELECT id, owner, axis FROM lines")
     }  # fmt: skip
     found: list[Booking] = []
+    add = found.append
     for span in (int(DAY), int(HOUR), 60, 1):
         for at, line, last, amount in connection.execute(
             "SELECT at, line, last, amount FROM spent WHERE span = ? AND at >= ? AND amount > 0", (span, since - span)
         ):
             moment = at + last / 1000
             if moment >= since:
-                spoken, axis = owners[line]
-                found += [Booking(owner=owner, axis=axis, amount=amount, at=moment) for owner in spoken]
-    found.sort(key=lambda each: each.at)
+                spoken, axis = owners.get(line, ([], ""))
+                for owner in spoken:
+                    add(Booking(owner=owner, axis=axis, amount=amount, at=moment))
+    found.sort(key=attrgetter("at"))
     return found
 
 

@@ -14,8 +14,9 @@ from llmfan.ledgers.presence import CHECK_S, Presence
 from llmfan.records import Booking, Known
 
 #: How often old detail is folded, and how many rows at a time: about two milliseconds.
-_FOLD_S, _FOLD_ROWS = 600.0, 400
+_FOLD_S, _FOLD_ROWS = 60.0, 400
 _FOLDS_AT_OPENING = 20
+_TIDY_S = 600.0
 
 
 class SqliteLedger:
@@ -31,8 +32,8 @@ class SqliteLedger:
         self._spending, self._pairs = spending.Spending(names), tallying.Pairs(names)
         self._presence = Presence(names, clock)
         self._version = -1
-        self._check = self._fold = float("-inf")
-        self._fold_by = 0.0
+        self._check = self._fold = self._tidy = float("-inf")
+        self._horizon = 0.0
         self._fresh = True  # nothing was looked at yet: what stands there is for `booked` to tell
         self._news: dict[tuple[str, str], float] = {}  # seen, and not told yet
         self._company = self._told = self._presence.company()
@@ -170,10 +171,11 @@ class SqliteLedger:
         now = self._clock()
         if now < self._fold:
             return
-        if not self._fold_by:
-            self._fold_by = folding.begin(connection, self._wall(), now)
-        if not folding.fold(connection, self._fold_by, _FOLD_ROWS):
-            self._fold, self._fold_by = now + _FOLD_S, 0.0
+        if now >= self._tidy:
+            self._tidy = now + _TIDY_S
+            self._horizon = folding.begin(connection, self._wall(), now)
+        if not folding.fold(connection, min(self._wall(), self._horizon), _FOLD_ROWS):
+            self._fold = now + _FOLD_S
 
     # ---------------------------------------------------------- looking
 

@@ -1,7 +1,8 @@
 """What was sent and answered, in rows that hold many stretches: a day of hours, thirty days, all that came before.
 
-A year of fifty keys is a hundred thousand stretches; as rows of their own they would take a second to read.
-Latencies get coarser with age: buckets of one per cent for minutes, of 4 % for hours, of 8 % for days.
+A year of fifty keys is a hundred thousand stretches; as rows of their own they would take a second to read. The same
+for their latencies: those of a day that is two days old stand together with its last hour, those of thirty days with
+the last of these. They get coarser with age, too: buckets of one per cent for minutes, of 4 % for hours and days.
 """
 
 from __future__ import annotations
@@ -16,17 +17,20 @@ from llmfan.entries import Tally
 from llmfan.ledgers.names import Names
 from llmfan.units import DAY, HOUR, MINUTE
 
-#: A row of a level spans so much, and holds stretches of so much, with so many 1 % buckets of latency taken together.
+#: A row of a level spans so much, and holds stretches of so much.
+SPANS = (MINUTE, DAY, DAY, 30 * DAY)
+STRETCHES = (MINUTE, HOUR, HOUR, DAY)
+#: From this level on a row's latencies stand together.
+GATHERED = 2
 #: The last level is one row with one stretch, for all that is older than anyone asks for.
-SPANS = (MINUTE, DAY, 30 * DAY)
-STRETCHES = (MINUTE, HOUR, DAY)
-BUCKETS = (1, 4, 8, 8)
-EVER = 3
+EVER = 4
+#: So many 1 % buckets of latency are taken together when they are a minute's no more.
+_WIDTH = 4
 _COUNTS = ("sent", "ok", "refused", "failed", "input_tokens", "output_tokens", "latency_s")
 _NO_LATENCY = -(1 << 20)  # what a sketch counts as nothing
 
 
-class Stretch(Tally, array_like=True):
+class Stretch(Tally, omit_defaults=True):
     """A tally as it is stored: its key and model stand in `pairs`."""
 
 
@@ -67,17 +71,19 @@ def tallied(connection: sqlite3.Connection, names: Names, since: float) -> list[
         for number, key, model in connection.execute("SELECT id, key, model FROM pairs")
     }  # fmt: skip
     found: list[Tally] = []
-    for level in (EVER, 2, 1, 0):
-        first = since - SPANS[level] if level < EVER else float("-inf")
+    for level in range(EVER, -1, -1):
+        first = since - SPANS[level] if level < EVER else -1
         for number, body in connection.execute(
-            "SELECT pair, body FROM tallies WHERE level = ? AND at > ?", (level, max(first, -(1 << 53)))
+            "SELECT pair, body FROM tallies WHERE level = ? AND at > ?", (level, first)
         ):
             labels, model = pairs[number]
             for label in labels:
-                for stretch in decode(body):
+                stretches = decode(body)
+                for stretch in stretches:
                     stretch.key, stretch.model = label, model
-                    if stretch.at + stretch.span > since:
-                        found.append(stretch)
+                found += stretches
+    if since > 0:
+        found = [stretch for stretch in found if stretch.at + stretch.span > since]
     found.sort(key=attrgetter("at"))
     return found
 
@@ -85,24 +91,21 @@ def tallied(connection: sqlite3.Connection, names: Names, since: float) -> list[
 # -------------------------------------------------------------- for folding
 
 
-def load(connection: sqlite3.Connection, place: tuple[int, int, int]) -> list[Stretch]:
+def load(connection: sqlite3.Connection, place: tuple[int, int, int]) -> list[Tally]:
     row = connection.execute("SELECT body FROM tallies WHERE level = ? AND at = ? AND pair = ?", place).fetchone()
     return decode(row[0]) if row else []
 
 
-def store(connection: sqlite3.Connection, place: tuple[int, int, int], stretches: Sequence[Stretch]) -> None:
-    connection.execute("INSERT OR REPLACE INTO tallies VALUES (?, ?, ?, ?)", (*place, _ENCODER.encode(stretches)))
+def store(connection: sqlite3.Connection, place: tuple[int, int, int], stretches: Sequence[Tally]) -> None:
+    connection.execute("INSERT OR REPLACE INTO tallies VALUES (?, ?, ?, ?)", (*place, _encode(stretches)))
 
 
-def into(level: int, stretches: Sequence[Stretch], finer: Sequence[Stretch]) -> list[Stretch]:
+def into(level: int, stretches: Sequence[Tally], finer: Sequence[Tally]) -> list[Tally]:
     """A row's stretches and those of a finer level, summed as its own level has them."""
-    summed: dict[float, Stretch] = {}
+    summed: dict[float, Tally] = {}
     for each in (*stretches, *finer):
-        if level == EVER:
-            begin, span = 0.0, 0.0
-        else:
-            span = STRETCHES[level]
-            begin = each.at // span * span
+        span = STRETCHES[level] if level < EVER else 0.0
+        begin = each.at // span * span if span else 0.0
         if begin in summed:
             merge(summed[begin], each)
         else:
@@ -111,16 +114,39 @@ def into(level: int, stretches: Sequence[Stretch], finer: Sequence[Stretch]) -> 
     if level == EVER and made:
         made[0].at = min(each.at for each in (*stretches, *finer))
         made[0].span = max(each.at + each.span for each in (*stretches, *finer)) - made[0].at
+    if level >= GATHERED:
+        _gather(made)
     for each in made:
-        each.latencies = _coarser(each.latencies, BUCKETS[level])
+        each.latencies = _coarser(each.latencies)
     return made
+
+
+def _gather(stretches: Sequence[Tally]) -> None:
+    together: dict[int, int] = {}
+    for each in stretches:
+        _add(together, each.latencies)
+        each.latencies = {}
+    if stretches:
+        stretches[-1].latencies = together
+
+
+def decode(body: bytes) -> list[Tally]:
+    """A row that the disk has spoiled counts as empty: better than none of the others can be read or written."""
+    try:
+        return _decode(body)
+    except msgspec.DecodeError:
+        return []
 
 
 def merge(into: Tally, more: Tally) -> None:
     for name in _COUNTS:
         setattr(into, name, getattr(into, name) + getattr(more, name))
-    for bucket, count in more.latencies.items():
-        into.latencies[bucket] = into.latencies.get(bucket, 0) + count
+    _add(into.latencies, more.latencies)
+
+
+def _add(latencies: dict[int, int], more: dict[int, int]) -> None:
+    for bucket, count in more.items():
+        latencies[bucket] = latencies.get(bucket, 0) + count
 
 
 def _stretch(tally: Tally, at: float, span: float) -> Stretch:
@@ -128,16 +154,14 @@ def _stretch(tally: Tally, at: float, span: float) -> Stretch:
     return Stretch(key="", model="", at=at, span=span, latencies=dict(tally.latencies), **counts)
 
 
-def _coarser(latencies: dict[int, int], width: int) -> dict[int, int]:
-    """Counts of neighbouring buckets stand in their middle one."""
-    if width == 1:
-        return latencies
+def _coarser(latencies: dict[int, int]) -> dict[int, int]:
+    """Counts of neighbouring buckets stand in one of their middle."""
     found: dict[int, int] = {}
     for bucket, count in latencies.items():
-        middle = bucket if bucket == _NO_LATENCY else bucket // width * width + width // 2
+        middle = bucket if bucket == _NO_LATENCY else bucket // _WIDTH * _WIDTH + _WIDTH // 2
         found[middle] = found.get(middle, 0) + count
     return found
 
 
-decode = msgspec.msgpack.Decoder(list[Stretch]).decode
-_ENCODER = msgspec.msgpack.Encoder()
+_decode = msgspec.msgpack.Decoder(list[Tally]).decode
+_encode = msgspec.msgpack.Encoder().encode

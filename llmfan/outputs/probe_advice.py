@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
+from llmfan.outputs import probe_words as words
 from llmfan.outputs.clean import clean
 from llmfan.outputs.lines import counted
 from llmfan.outputs.probe_words import STYLES, UNKNOWN, Found, short_labels
@@ -14,13 +15,13 @@ from llmfan.outputs.probe_words import STYLES, UNKNOWN, Found, short_labels
 #: State → what can be done about it, in the order in which it is said.
 _STEPS = {
     "invalid": "not taken as keys: get new ones, or take them out of the file",
-    "forbidden": "valid, but not for this model or from this place: try another model",
+    "forbidden": "valid, but not allowed this model, or not from this place: see its rights, or try another model",
     "no_credit": "valid, but without credit: top the account up",
     "unreachable": "check base_url, the network and HTTPS_PROXY",
     "retired": "closed for good: take the provider out of the file",
     "unproven": "nothing that is free tells more: a completion does (without --free)",
 }
-_UNSET = "its variable is not set, neither in the environment nor in .env"
+_UNSET = "set the variables named above, in the environment or in .env"
 _ONE_ACCOUNT = (
     "draw on one quota and count as one key from now on; if they do not, give each an account of its own in the file "
     "(account: NAME)"
@@ -55,9 +56,15 @@ def advice(findings: Sequence[Found]) -> list[tuple[str, str]]:
 
 
 def _missing(findings: Sequence[Found]) -> list[tuple[str, str]]:
-    """Key by key: each has a variable of its own, and a page where one is got."""
-    whys = {found.key: found.why for found in findings if found.state == "missing"}
-    return [("missing", f"{clean(key, 60)}: {clean(why, 400) or _UNSET}") for key, why in whys.items()]
+    """The table has the variables' names; here is where the keys are got."""
+    pages: dict[str, list[str]] = {}
+    for found in findings:
+        if found.state == "missing":
+            mine = pages.setdefault(words.aside(found)[1], [])
+            if found.key not in mine:
+                mine.append(found.key)
+    lines = [f"{short_labels(keys, 8)}: {clean(page, 400)}" for page, keys in pages.items() if page]
+    return [("missing", line) for line in ([_UNSET] if pages else []) + lines]
 
 
 def _models(findings: Sequence[Found]) -> list[tuple[str, str]]:

@@ -73,7 +73,7 @@ class Watch:
 
 
 def known_line(found: Found, now: float, with_model: bool) -> str:
-    """`groq#2 …x9f3: ok, 0.31 s`."""
+    """`NAME#2 …x9f3: ok, 0.31 s`."""
     name = "".join(text for text, _ in words.label(found)) + (f" {clean(found.model, 80)}" if with_model else "")
     parts = [words.state(found)[0]]
     if found.latency_s is not None:
@@ -109,8 +109,9 @@ def _title(findings: Sequence[Found], known: int, elapsed: float) -> Cell:
     good = sum(1 for found in findings if found.state == "ok")
     title: Cell = [("llmfan probe", "bold"), (f"  {known} of {len(findings)} known", ""), (f"  {good} ok", "green")]
     if known > good:
-        title.append((f"  {known - good} not", "red"))
-    return [*title, (f"  {spell(float(round(elapsed)))}", "dim")]
+        title.append((f"  {known - good} not ok", "red"))
+    whole = int(elapsed)
+    return [*title, (f"  {f'{whole} s' if whole < 10 else spell(float(whole))}", "dim")]
 
 
 def _keys(findings: Sequence[Found], now: float, width: int) -> list[Cell]:
@@ -139,7 +140,7 @@ def _key(found: Found, first: int, now: float, model: str) -> Cell:
 
 
 def _providers(findings: Sequence[Found]) -> list[Cell]:
-    """`groq  3 ok · 1 exhausted · 2 to go`."""
+    """`NAME  3 ok · 1 exhausted · 2 to go`."""
     by_name: dict[str, list[Found]] = {}
     for found in findings:
         by_name.setdefault(found.provider, []).append(found)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence, Set
 from typing import IO, NamedTuple, cast
 
 from rich.console import Console, Group, RenderableType
@@ -22,19 +23,24 @@ from llmfan.units import spell
 
 #: Below the first, what is said of a key stands beneath it; from the second on its model has a column (below, a heading
 #: for each model), and from the third on limits, account and reason have a column each.
-SLIM, MODELS, WIDE, WIDE_VERBOSE = 60, 110, 160, 200
+SLIM, MODELS, WIDE, WIDE_VERBOSE = 70, 110, 160, 200
 _MODEL, _LIMITS, _ACCOUNT = 30, 44, 20
 _SEPARATOR = " · "
 _SAID = "limits left, or why"
+_NOT_ASKED = ("missing", "retired", "unreachable")
 #: So many lines of a reason, unless all of it was asked for.
 _LINES, _WHOLE = 2, 1000
 
 
 class Shape(NamedTuple):
-    """What the table has room for. `widths`: title → columns, in order; `room`: of the widest reason."""
+    """What the table has room for. `widths`: title → columns, in order; `room`: of the widest reason.
+
+    `headed`: the providers' models that have a heading, and their keys beneath it: those that several keys were asked.
+    """
 
     widths: dict[str, int]
     room: int
+    headed: Set[tuple[str, str]]
     gap: int
     verbose: bool
     now: float
@@ -64,8 +70,8 @@ def probe_table(
     parts: list[RenderableType] = [_table(shape, header=True)]
     heading = ("", "")
     for found in findings:
-        if not shape.has("model") and (found.provider, found.model) != heading:
-            heading = (found.provider, found.model)
+        before, heading = heading, (found.provider, found.model)
+        if heading in shape.headed and heading != before:
             parts += [Text(f"{clean(found.provider, 60)}  {clean(found.model, 200)}", "dim"), _table(shape)]
         cast("Table", parts[-1]).add_row(*_row(found, shape))
         beneath = _beneath(found, shape)
@@ -92,24 +98,26 @@ def _steps(findings: Sequence[Found]) -> list[Table]:
 
 def _shape(findings: Sequence[Found], width: int, verbose: bool, now: float) -> Shape:
     gap = 2 if width >= ROOMY else 1
+    times = Counter((f.provider, f.model) for f in findings)
+    headed = {one for one, count in times.items() if count > 1 and width < MODELS}
     state = _widest(([words.state(f)] for f in findings), 5)
     most = width // 3 if width >= SLIM else width - state - gap
-    widths = {"key": max(3, min(most, _widest((_name(f, width < MODELS) for f in findings), 3))), "state": state}
+    widths = {"key": max(3, min(most, _widest((_name(f, headed) for f in findings), 3))), "state": state}
     if width < SLIM:
-        return Shape(widths, width - 2, gap, verbose, now)
+        return Shape(widths, width - 2, headed, gap, verbose, now)
     widths["latency"] = 7
     if width >= MODELS:
         widths["model"] = min(_MODEL, _widest(([(clean(f.model), "")] for f in findings), 5))
     if width < (WIDE_VERBOSE if verbose else WIDE):
         widths[_SAID] = room = _rest(widths, gap, width)
-        return Shape(widths, room, gap, verbose, now)
+        return Shape(widths, room, headed, gap, verbose, now)
     limits = _widest(([(_SEPARATOR.join(words.limits(f, now, resets=verbose)), "")] for f in findings), 6)
     account = _widest(([(_account(f, verbose), "")] for f in findings), 0)
     widths["limits left"] = max(11, min(limits, _LIMITS, _rest(widths, gap, width) // 2))
     if account:
         widths["account"] = min(max(account, 7), _ACCOUNT)
     widths["why"] = room = _rest(widths, gap, width)
-    return Shape(widths, room, gap, verbose, now)
+    return Shape(widths, room, headed, gap, verbose, now)
 
 
 def _widest(cells: Iterable[Cell], least: int) -> int:
@@ -135,7 +143,7 @@ def _table(shape: Shape, header: bool = False) -> Table:
 
 
 def _row(found: Found, shape: Shape) -> list[Text]:
-    cells = [Text.assemble(*_name(found, not shape.has("model"))), Text(*words.state(found))]
+    cells = [Text.assemble(*_name(found, shape.headed)), Text(*words.state(found))]
     if shape.has("latency"):
         cells.append(Text(spell(found.latency_s), "dim" if found.latency_s is None else ""))
     if shape.has("model"):
@@ -151,9 +159,10 @@ def _row(found: Found, shape: Shape) -> list[Text]:
     return cells
 
 
-def _name(found: Found, indented: bool) -> Cell:
-    """Beneath a heading of its provider and model it stands to the right."""
-    return [*([("  ", "")] if indented else []), *words.label(found)]
+def _name(found: Found, headed: Set[tuple[str, str]]) -> Cell:
+    """Beneath a heading it stands to the right."""
+    indent = [("  ", "")] if (found.provider, found.model) in headed else []
+    return [*indent, *words.label(found)]
 
 
 def _beneath(found: Found, shape: Shape) -> list[RenderableType]:
@@ -166,11 +175,12 @@ def _beneath(found: Found, shape: Shape) -> list[RenderableType]:
 
 def _said(found: Found, shape: Shape) -> Text:
     """All that the wide table has columns for, in one; what matters most first."""
-    why = [_why(found, shape)]
-    limits = _limits(found, shape)
-    account = Text(_account(found, shape.verbose), "dim")
-    parts = [*limits, account, *why] if found.state == "ok" else [*why, *limits, account]
-    return _packed(parts, shape.room)
+    shown = shape.has("model") or (found.provider, found.model) in shape.headed or found.state in _NOT_ASKED
+    model, account = Text("" if shown else clean(found.model), "dim"), Text(_account(found, shape.verbose), "dim")
+    why, limits = _why(found, shape), _limits(found, shape)
+    return _packed(
+        [model, *limits, account, why] if found.state == "ok" else [model, why, *limits, account], shape.room
+    )
 
 
 def _limits(found: Found, shape: Shape) -> list[Text]:
@@ -196,7 +206,7 @@ def _account(found: Found, verbose: bool) -> str:
 def _why(found: Found, shape: Shape) -> Text:
     """`until 00:00 UTC, in 3 h 12 m: Rate limit reached`."""
     when = words.until(found.until, shape.now) if found.state != "ok" else ""
-    text = Text(when, words.state(found)[1])
-    room = _WHOLE if shape.verbose else max(20, _LINES * (shape.room - 8) - len(when))
+    text = Text().append(when, words.state(found)[1])
+    room = _WHOLE if shape.verbose else max(20, _LINES * (shape.room - 5) - len(when))
     why = words.reason(found, room)
     return text.append(": " if when and why else "").append(why, "dim" if found.state in ("ok", "missing") else "")

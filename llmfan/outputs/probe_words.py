@@ -12,7 +12,7 @@ from llmfan.outputs.cells import Cell, Part, short_number
 from llmfan.outputs.clean import clean
 from llmfan.outputs.states import countdown
 from llmfan.settings import AXES
-from llmfan.units import MINUTE
+from llmfan.units import DAY, MINUTE
 
 #: By word first, by colour only besides.
 STYLES = {
@@ -25,7 +25,8 @@ STYLES = {
 UNKNOWN = "bold red"
 #: States of keys that are good and only have to wait.
 WAITING = ("rate_limited", "exhausted")
-_ASIDE = re.compile(r"[;,] | \(")
+_SLACK_S = 10.0
+_ASIDE = re.compile(r"[;,] ")
 _ORDER = {axis: at for at, axis in enumerate(AXES)}
 _COUNTS = {
     "fixed": "fixed window",
@@ -103,15 +104,20 @@ class Found(Protocol):
 
 
 def label(found: Found) -> Cell:
-    """`groq#2 …x9f3`."""
+    """`NAME#2 …x9f3`."""
     mask = clean(found.mask, 12)
     return [(clean(found.key, 60), "bold"), (f" {mask}" if mask else "", "dim")]
 
 
 def reason(found: Found, limit: int) -> str:
-    """Of a key that is not there the variable only: where to get one is said once, below the table."""
-    why = _ASIDE.split(found.why, maxsplit=1)[0] if found.state == "missing" else found.why
-    return clean(why, limit)
+    """Of a key that is not there the variable only: where to get one is said below the table."""
+    return clean(aside(found)[0] if found.state == "missing" else found.why, limit)
+
+
+def aside(found: Found) -> tuple[str, str]:
+    """`$NAME is not set; get one at …`: what is said first, and the rest."""
+    first, *rest = _ASIDE.split(found.why, maxsplit=1)
+    return first, rest[0] if rest else ""
 
 
 def state(found: Found) -> Part:
@@ -119,7 +125,7 @@ def state(found: Found) -> Part:
 
 
 def until(moment: float | None, now: float) -> str:
-    """`until 00:00 UTC, in 3 h 12 m`; the day as well where it is another one; "" where nobody said when."""
+    """`until 00:00 UTC, in 3 h 12 m`; the date as well where it is more than a day off; "" where nobody said when."""
     if moment is None or not math.isfinite(moment):
         return ""
     if moment <= now:
@@ -127,13 +133,11 @@ def until(moment: float | None, now: float) -> str:
     if moment - now < MINUTE:
         return f"for {countdown(moment - now)}"
     try:
-        # Up to the next whole minute: at the time that is named it is over.
-        then = dt.datetime.fromtimestamp(math.ceil(moment / MINUTE) * MINUTE, dt.UTC)
+        # Up to the next whole minute: at the time that is named it is over. Midnight and some seconds is midnight.
+        then = dt.datetime.fromtimestamp(math.ceil((moment - _SLACK_S) / MINUTE) * MINUTE, dt.UTC)
     except (OverflowError, OSError, ValueError):  # never, as far as anybody can say
         return ""
-    today = dt.datetime.fromtimestamp(now, dt.UTC).date()
-    midnight = then.time() == dt.time() and then.date() == today + dt.timedelta(days=1)
-    clock = f"{then:%H:%M}" if then.date() == today or midnight else f"{then:%Y-%m-%d %H:%M}"
+    clock = f"{then:%H:%M}" if moment - now <= DAY else f"{then:%Y-%m-%d %H:%M}"
     return f"until {clock} UTC, in {countdown(moment - now)}"
 
 
@@ -172,7 +176,7 @@ def shares(found: Found, most: int = 6) -> str:
 
 
 def short_labels(labels: Sequence[str], most: int = 6, provider: str = "") -> str:
-    """`groq#1, #3 and 4 more`: a provider's name is said once, or not at all where it is clear from the context."""
+    """`NAME#1, #3 and 4 more`: a provider's name is said once, or not at all where it is clear from the context."""
     said, before = [], provider
     for text in labels[:most]:
         name, mark, number = clean(text, 60).rpartition("#")

@@ -10,10 +10,10 @@ from msgspec import Struct
 
 from llmfan.dialects.bodies import one_line, plain
 
-NEAREST = 3
+NEAREST, ALIKE = 3, 0.6
 _LONGEST_NAME = 200
-_LISTS = ("data", "models", "result")
-_NAMES = ("id", "name", "model")
+#: Where a list may stand, and by what a model of it goes: where there is a `name` for people, it goes by its `id`.
+_LISTS = {"data": ("id", "name"), "models": ("name", "id", "model"), "result": ("name", "id")}
 
 
 class Listing(Struct, frozen=True):
@@ -31,32 +31,30 @@ class Listing(Struct, frozen=True):
 def listing_in(body: bytes) -> Listing | None:
     """`{"data": [{"id"}]}`, `{"models": [{"name"}]}`, `{"result": […]}`, or the bare list; None: this lists nothing."""
     value = plain(body)
-    rows: Any = value
-    if isinstance(value, dict):
-        rows = next((value[name] for name in _LISTS if isinstance(value.get(name), list)), None)
+    where = next((name for name in _LISTS if isinstance(value, dict) and isinstance(value.get(name), list)), "")
+    rows: Any = value[where] if where else value
     if not isinstance(rows, list):
         return None
-    names = tuple(name for row in rows if (name := _name(row)))
+    names = tuple(name for row in rows if (name := _name(row, _LISTS[where or "data"])))
     return Listing(names, not (isinstance(value, dict) and _has_more(value, len(rows))))
 
 
 def nearest(model: str, names: Iterable[str]) -> list[str]:
-    """Names that look like it, and before them those of the same last part (`gpt-x` for `vendor/gpt-x`)."""
+    """First those of the same last part (`gpt-x` for `vendor/gpt-x`) or a longer one, then those that look like it."""
     known = [name for name in dict.fromkeys(map(_bare, names)) if name != _bare(model)]
     last = _last(model)
     same = [name for name in known if _last(name) == last]
-    by_last: dict[str, str] = {}
-    for name in known:
-        by_last.setdefault(_last(name), name)
-    alike = difflib.get_close_matches(model.lower(), {n.lower(): n for n in known}, n=NEAREST, cutoff=0.6)
-    lower = {name.lower(): name for name in known}
-    ends = [by_last[found] for found in difflib.get_close_matches(last, by_last, n=NEAREST, cutoff=0.6)]
-    return list(dict.fromkeys([*same, *(lower[found] for found in alike), *ends]))[:NEAREST]
+    longer = [name for name in known if len(last) > 3 and _last(name).startswith(last)]
+    by_name = {name.lower(): name for name in reversed(known)}
+    by_last = {_last(name): name for name in reversed(known)}
+    alike = [by_name[found] for found in difflib.get_close_matches(model.lower(), by_name, n=NEAREST, cutoff=ALIKE)]
+    ends = [by_last[found] for found in difflib.get_close_matches(last, by_last, n=NEAREST, cutoff=ALIKE)]
+    return list(dict.fromkeys([*same, *longer, *alike, *ends]))[:NEAREST]
 
 
-def _name(row: Any) -> str:
+def _name(row: Any, fields: tuple[str, ...]) -> str:
     if isinstance(row, dict):
-        row = next((row[name] for name in _NAMES if isinstance(row.get(name), str) and row[name]), None)
+        row = next((row[name] for name in fields if isinstance(row.get(name), str) and row[name]), None)
     return one_line(row) if isinstance(row, str) and len(row) <= _LONGEST_NAME else ""
 
 

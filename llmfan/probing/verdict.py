@@ -17,7 +17,7 @@ from llmfan.units import MINUTE
 
 LONGEST_WHY = 200
 _NAMES_A_KEY = (
-    r"(invalid|incorrect|wrong|expired|revoked|missing|unknown)[ _-](\w+[ _-]){0,2}(api[ _-]?key|key|token|credentials?)\b"
+    r"(invalid|incorrect|wrong|expired|revoked|missing|unknown)[ _-](\w+[ _-]){0,2}(api[ _-]?key|key|token|credential)"
     r"|(api[ _-]?key|\bkey|\btoken|credentials?)[ _-](\w+ ){0,3}?(invalid|not valid|incorrect|expired|revoked|disabled)"
 )
 #: A 403 with nothing in it that names the key says only that this is not allowed: the key may well be good.
@@ -27,10 +27,13 @@ _OF_403 = (
     ErrorRow(kind="content_filter", scope="key", status=[403]),
 )
 _GONE = re.compile(
-    r"decommission|deprecat|\bretired\b|no longer (available|supported|exists)|end[ -]of[ -]life|sunset|shut ?down", re.I
+    r"decommission|deprecat|\bretired\b|no longer (available|supported|exists)|end[ -]of[ -]life|sunset|shut ?down",
+    re.I,
 )
 _CAP = re.compile(r"max[ _]?(completion_|output_|new_)?tokens|max_?output_?tokens|output (token|limit)", re.I)
-_TOO_SMALL = re.compile(r"at least|minimum|\bmin\b|greater|larger|higher|too (small|low|few)|below|less than|>=?|≥", re.I)
+_TOO_SMALL = re.compile(
+    r"at least|minimum|\bmin\b|greater|larger|higher|too (small|low|few)|below|less than|>=?|≥", re.I
+)
 
 
 class Verdict(Struct, frozen=True):
@@ -45,7 +48,7 @@ OK = Verdict("ok")
 
 
 def for_probe(preset: Preset) -> Preset:
-    """The preset with more said of 403s: a run has to leave the key alone in any case, a probe has to name the cause."""
+    """The preset with more said of 403s: a run leaves the key alone in any case, a probe has to name the cause."""
     return replace(preset, errors=[*preset.errors, *_OF_403])
 
 
@@ -70,12 +73,14 @@ def judge(failure: Failure, *, proven: bool, now: float) -> Verdict:
             return Verdict("unreachable", f"overloaded: {why}", until)
         case "model_not_found":
             return Verdict("no_model", why)
+        case "bad_request" if failure.http_status == 404:  # the address: an account that is not there, a wrong path
+            return Verdict("unreachable", f"answers, but not as this API: {why}")
         case "content_filter" | "bad_request" | "context_length":
             # Servers look at the key first: who is told what is wrong with the request has a good one.
             return Verdict("forbidden", why)
         case "bad_response":
             return Verdict("unreachable", f"answers, but not as this API: {why}")
-    return Verdict("unreachable", why)
+    return Verdict("unreachable", f"HTTP {failure.http_status}: {why}" if failure.http_status else why)
 
 
 def is_answer(failure: Failure) -> bool:

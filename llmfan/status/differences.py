@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -38,13 +39,24 @@ def differences(targets: Iterable[Target], fleet: Fleet, lines: Sequence[str]) -
     """One for each counter, and one for all keys of a provider that differ alike. `lines`: the providers file's."""
     alike: dict[tuple[object, ...], list[Found]] = {}
     seen: set[tuple[str, str]] = set()
+    owners: Counter[tuple[str, str]] = Counter()  # counters of each kind of limit that a provider's keys draw on
     for target in targets:
         for axis, figures in target.figures.items():
-            found = _differs(target, figures)
-            if found is not None and (figures.owner, axis) not in seen:
+            if (figures.owner, axis) not in seen:
                 seen.add((figures.owner, axis))
-                alike.setdefault(_sort(found), []).append(found)
-    return [_document(group, fleet.file, lines) for group in alike.values()]
+                owners[target.provider.name, axis] += 1
+                if found := _differs(target, figures):
+                    alike.setdefault(_sort(found), []).append(found)
+    return [_document(group, fleet.file, lines, _alone(group, owners)) for group in alike.values()]
+
+
+def _alone(group: Sequence[Found], owners: Counter[tuple[str, str]]) -> bool:
+    """Whether it holds for single keys only: what was measured with some says little of the others."""
+    first = group[0]
+    if _limits(first).origin.get(first.figures.axis) == "key":
+        return False  # its own line is the one to change
+    others = owners[first.target.provider.name, first.figures.axis] > len(group)
+    return first.source == "measured" and others and not any(found.figures.shared_with for found in group)
 
 
 def _differs(target: Target, figures: Figures) -> Found | None:
@@ -71,13 +83,13 @@ def _sort(found: Found) -> tuple[object, ...]:
     return found.target.provider.name, axis, model, key, found.figures.declared, found.source, suggestion(found.figure)
 
 
-def _document(group: Sequence[Found], file: str, lines: Sequence[str]) -> dict[str, Any]:
+def _document(group: Sequence[Found], file: str, lines: Sequence[str], alone: bool) -> dict[str, Any]:
     first = group[0]
     provider, axis, figures = first.target.provider, first.figures.axis, first.figures
     order = [key.label for key in provider.keys]
     drawn = {label for found in group for label in (found.target.key, *found.figures.shared_with)}
     keys = [label for label in order if label in drawn]
-    line, change = _change(first, lines)
+    line, change = _change(first, lines) if not alone else _change_of_keys(first, named(keys, order))
     at = moment(figures.known.at) if figures.known is not None and figures.known.at else None
     said = f"{named(keys, order)} {axis}: declared {_number(figures.declared)}, {first.source} {_number(first.figure)}"
     return {
@@ -104,6 +116,11 @@ def _change(found: Found, lines: Sequence[str]) -> tuple[int, str]:
     if line:
         return line, f"add {text} to the limits of {under}"
     return provider.line, f"add limits: {{{text}}} under {under}"
+
+
+def _change_of_keys(found: Found, keys: str) -> tuple[int, str]:
+    text = f"{found.figures.axis}: {suggestion(found.figure)}"
+    return found.target.provider.line, f"keys: give {keys} limits: {{{text}}} of its own"
 
 
 def _limits(found: Found) -> LimitSet:
@@ -143,4 +160,4 @@ def _run(labels: Sequence[str]) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.10g}"
+    return "none" if value is None else f"{value:.0f}" if value >= 1000 else f"{value:.4g}"

@@ -18,7 +18,7 @@ from llmfan.status.differences import Target, differences
 from llmfan.status.figures import Figures, figures_of, moment, plain, tightest
 from llmfan.status.owners import Owners
 from llmfan.status.past import Past
-from llmfan.status.rates import Record, records_of, together
+from llmfan.status.rates import Record, rates_of, records_of
 from llmfan.status.standing import READY, Standing, available_in, best, standing_of
 from llmfan.status.windows import Almanac
 
@@ -123,15 +123,15 @@ def _failed(entry: dict[str, Any]) -> bool:
 def _provider(provider: Provider, keys: Sequence[KeyNow], almanac: Almanac) -> dict[str, Any]:
     there = [each for each in keys if not each.key.missing] or keys
     standing = best(each.standing for each in there)
-    lately = together(each.record.lately() for each in keys)
+    success_rate, avg_latency_s = rates_of([each.record.lately() for each in keys])
     return {
         "calls_today": sum(each.record.today.sent for each in keys),
         "max_daily": _max_daily(there),
         "tokens_today": sum(each.record.today.tokens for each in keys),
         "api_key_available": any(not each.key.missing for each in keys),
         "available": standing.state == "ready",
-        "success_rate": lately.success_rate(),
-        "avg_latency_s": _seconds(lately.avg_latency_s()),
+        "success_rate": success_rate,
+        "avg_latency_s": avg_latency_s,
         "utilization": _utilization(there),
         "state": standing.state,
         "why": standing.why,
@@ -201,7 +201,3 @@ def _stands(standing: Standing, standings: Iterable[Standing], now: float) -> di
     return {
         "state": standing.state, "why": standing.why, "available_in_s": available_in(standings, now), "until": until,
     }  # fmt: skip
-
-
-def _seconds(value: float | None) -> float | None:
-    return None if value is None else round(value, 3)

@@ -76,10 +76,12 @@ class Figures(NamedTuple):
 def figures_of(
     provider: Provider, key: KeySettings, model: str, owners: Owners, almanac: Almanac
 ) -> dict[str, Figures]:
-    """Axis → figures of every limit of a target, those nobody declared after the others."""
+    """Axis → figures of every limit of a target: requests before tokens, short windows before long ones."""
     limits = provider.limits[key.label, model]
     found = {}
-    for axis, owner in owners.of(provider, key, model).items():
+    drawn = owners.of(provider, key, model)
+    for axis in (axis for axis in AXES if axis in drawn):
+        owner = drawn[axis]
         declared, known = limits.axes.get(axis), owners.limit(owner, axis)
         figures = Figures(axis, owners.group(owner), declared, known, None, None, _others(owners, owner, key.label))
         found[axis] = figures if axis == "concurrency" else _spent(figures, owners, limits.reset, almanac)

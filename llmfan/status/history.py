@@ -15,7 +15,7 @@ from llmfan.status.owners import labels_by_owner
 def history(
     changes: Iterable[Change], fleet: Fleet, providers: Sequence[str] = (), keys: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """The newest first. An owner that the file no longer has goes by its own name, and is told where all are asked for."""
+    """The newest first. An owner that the file no longer has goes by its own name, where all are asked for."""
     drawn = labels_by_owner(fleet)
     order = [key.label for provider in fleet.providers for key in provider.keys]
     wanted = {k.label for p in fleet.providers for k in p.keys if p.name in providers or k.label in keys}

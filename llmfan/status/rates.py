@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from llmfan.entries import Tally
@@ -17,58 +17,43 @@ Resets = Callable[[str, str], str]
 
 
 class Sent:
-    """A sum of tallies, added oldest first."""
+    """A sum of tallies, oldest first."""
 
-    __slots__ = ("_parts", "failed", "latency_s", "ok", "refused", "sent", "tokens")
+    __slots__ = ("_tallies", "failed", "latency_s", "ok", "refused", "sent", "tokens")
 
-    def __init__(self) -> None:
-        self.sent = self.ok = self.refused = self.failed = self.tokens = 0
-        self.latency_s = 0.0
-        self._parts: list[dict[int, int]] = []
-
-    def add(self, tally: Tally) -> None:
-        self.sent += tally.sent
-        self.ok += tally.ok
-        self.refused += tally.refused
-        self.failed += tally.failed
-        self.tokens += tally.input_tokens + tally.output_tokens
-        self.latency_s += tally.latency_s
-        if tally.latencies:
-            self._parts.append(tally.latencies)
-
-    def merge(self, other: Sent) -> None:
-        self.sent += other.sent
-        self.ok += other.ok
-        self.refused += other.refused
-        self.failed += other.failed
-        self.tokens += other.tokens
-        self.latency_s += other.latency_s
-        self._parts += other._parts
+    def __init__(self, tallies: Sequence[Tally] = ()) -> None:
+        self._tallies = tallies
+        sent = ok = refused = failed = tokens = 0
+        latency_s = 0.0
+        for each in tallies:  # a year of them: local names are half the time
+            sent += each.sent
+            ok += each.ok
+            refused += each.refused
+            failed += each.failed
+            tokens += each.input_tokens + each.output_tokens
+            latency_s += each.latency_s
+        self.sent, self.ok, self.refused, self.failed, self.tokens = sent, ok, refused, failed, tokens
+        self.latency_s = latency_s
 
     def document(self) -> dict[str, Any]:
         """Rates are null where nothing was sent, latencies where nothing was answered."""
         p50, p95 = self._quantiles()
+        success_rate, avg_latency_s = rates_of([self])
         return {
             "sent": self.sent, "ok": self.ok, "refused": self.refused, "failed": self.failed,
-            "success_rate": self.success_rate(), "refused_rate": _share(self.refused, self.sent),
-            "avg_latency_s": self.avg_latency_s(), "p50_latency_s": p50, "p95_latency_s": p95,
+            "success_rate": success_rate, "refused_rate": _share(self.refused, self.sent),
+            "avg_latency_s": avg_latency_s, "p50_latency_s": p50, "p95_latency_s": p95,
         }  # fmt: skip
-
-    def success_rate(self) -> float | None:
-        return _share(self.ok, self.sent)
-
-    def avg_latency_s(self) -> float | None:
-        return _share(self.latency_s, self.ok)
 
     def _quantiles(self) -> tuple[float | None, float | None]:
         sketch = Sketch()
         counts = sketch.counts
-        for part in reversed(self._parts):
+        for tally in reversed(self._tallies):
             if sketch.n >= NEWEST:
                 break
-            sketch.n += sum(part.values())
-            for bucket, count in part.items():
+            for bucket, count in tally.latencies.items():
                 counts[bucket] = counts.get(bucket, 0) + count
+                sketch.n += count
         sketch.high = float("inf")  # the highest itself is not kept
         p50, p95 = sketch.quantiles([0.5, 0.95])
         return _rounded(p50), _rounded(p95)
@@ -83,26 +68,17 @@ class Starts(NamedTuple):
 
 
 class Record:
-    """Of one key."""
+    """Of one key. `recent`: of its tallies those that the earliest window may hold, each with its middle and windows.
 
-    def __init__(self) -> None:
-        self.today, self.month = Sent(), Sent()
-        self.hour, self.day, self.all = Sent(), Sent(), Sent()
+    A stretch counts where more than half of it lies: old ones are long, and windows begin in them.
+    """
 
-    def add(self, tally: Tally, starts: Starts) -> None:
-        """A stretch counts where more than half of it lies: old ones are long, and windows begin in them."""
-        middle = tally.at + tally.span / 2
-        self.all.add(tally)
-        if middle < starts.earliest:
-            return
-        if middle >= starts.month:
-            self.month.add(tally)
-        if middle >= starts.today:
-            self.today.add(tally)
-        if middle >= starts.day:
-            self.day.add(tally)
-        if middle >= starts.hour:
-            self.hour.add(tally)
+    def __init__(self, tallies: Sequence[Tally] = (), recent: Sequence[tuple[float, Starts, Tally]] = ()) -> None:
+        self.all = Sent(tallies)
+        self.month = Sent([tally for middle, starts, tally in recent if middle >= starts.month])
+        self.today = Sent([tally for middle, starts, tally in recent if middle >= starts.today])
+        self.day = Sent([tally for middle, starts, tally in recent if middle >= starts.day])
+        self.hour = Sent([tally for middle, starts, tally in recent if middle >= starts.hour])
 
     def lately(self) -> Sent:
         """The last day, or all there is where nothing was sent in it."""
@@ -110,18 +86,19 @@ class Record:
 
 
 def records_of(tallies: Iterable[Tally], almanac: Almanac, reset_of: Resets) -> dict[str, Record]:
-    found: dict[str, Record] = {}
-    starts: dict[tuple[str, str], Starts] = {}
+    whole: dict[str, list[Tally]] = {}
+    recent: dict[str, list[tuple[float, Starts, Tally]]] = {}
+    found: dict[tuple[str, str], Starts] = {}
     for tally in tallies:
-        record = found.get(tally.key)
-        if record is None:
-            record = found[tally.key] = Record()
+        whole.setdefault(tally.key, []).append(tally)
         target = (tally.key, tally.model)
-        begins = starts.get(target)
-        if begins is None:
-            begins = starts[target] = _starts(almanac, reset_of(*target))
-        record.add(tally, begins)
-    return found
+        starts = found.get(target)
+        if starts is None:
+            starts = found[target] = _starts(almanac, reset_of(*target))
+        middle = tally.at + tally.span / 2
+        if middle >= starts.earliest:
+            recent.setdefault(tally.key, []).append((middle, starts, tally))
+    return {key: Record(own, recent.get(key, ())) for key, own in whole.items()}
 
 
 def _starts(almanac: Almanac, reset: str) -> Starts:
@@ -130,11 +107,11 @@ def _starts(almanac: Almanac, reset: str) -> Starts:
     return Starts(month, today, day, hour, min(month, today, day))
 
 
-def together(sums: Iterable[Sent]) -> Sent:
-    whole = Sent()
-    for each in sums:
-        whole.merge(each)
-    return whole
+def rates_of(sums: Sequence[Sent]) -> tuple[float | None, float | None]:
+    """(success rate, mean latency in seconds) of several together."""
+    ok = sum(each.ok for each in sums)
+    latency = _share(sum(each.latency_s for each in sums), ok)
+    return _share(ok, sum(each.sent for each in sums)), _rounded(latency)
 
 
 def _share(part: float, whole: int) -> float | None:

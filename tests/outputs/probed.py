@@ -79,6 +79,7 @@ def fleet() -> list[Finding]:
         *_named("typo", "command-a-03-2052", [("no_model", "model 'command-a-03-2052' not found",
                                               {"nearest": ["command-a-03-2025", "command-a-plus-05-2026"]})]),
         *_named("dead", "m", [("unreachable", "connection refused", {})]),
+        *_named("hanging", "m", [("unreachable", "timed out: waiting for the first byte", {})]),
         *_named("nowhere", "m", [("unreachable", "name not found (the host name does not resolve)", {})]),
         *_named("github-models", "openai/gpt-4o", [("retired", "GitHub Models closed on 2026-07-30 and answers every "
                                                     "call with HTTP 410.", {})]),

@@ -1,0 +1,342 @@
+"""Which limiters could have answered a measurement's requests as they were answered, and what limit they speak for.
+
+Every way of counting that is known, with every setting that fits all answers, is a candidate. What speaks for one is
+how little its timing has to be stretched and how much of its free settings (the phase of its windows, say) fits: a
+window that must have ended within one particular twentieth of a second is possible, but not likely.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from msgspec import Struct
+
+FIXED, SLIDING, CONTINUOUS = "fixed", "sliding", "continuous"
+#: A moment may be wrong by so many times the way of a refusal, and what that does to a candidate that needs it, for
+#: each refusal.
+SLACKS = ((0.15, 1.0), (0.5, 0.6), (1.0, 0.2), (3.0, 0.02))
+#: No more than this share of a window, however slow the way.
+SLACK_SHARE = 0.05
+#: How likely each way of counting is before anything is seen; `cold`: windows that begin with a request.
+PRIOR = {"fixed": 0.25, "cold": 0.1, "sliding": 0.25, "weighed": 0.1, "continuous": 0.3}
+#: A window of another length than the axis's, the shortest as a share of it, and the least it lets in: one of fewer is
+#: the same as even spacing.
+ODD_WINDOW, SHORTEST, ODD_LEAST = 0.02, 1 / 60, 5
+#: The server counts what it refuses.
+COUNTS_REFUSED = 0.3
+#: Steps of a refill rate, each cut finer where it may hold one; what is known of it before spans so many powers of e.
+STEP, FINER, SPAN = 0.02, 10, 8.0
+#: Nobody lets more windows' worth of refill pile up.
+MOST_PILED = 2.0
+#: How likely a bucket holds no whole number.
+PIECES = 0.15
+#: Phases that are tried where no request marks one.
+PHASES = 120
+#: A hint that a candidate does not agree with (rounded up to seconds at most) speaks so much against it.
+DENIED, HINT_SLACK = 0.3, 0.15
+#: Candidates that have together less than this share are left out of the bounds.
+TAIL, CAREFUL = 0.01, 0.15
+
+
+class Seen(Struct, frozen=True):
+    """One request: counted by the server somewhere between `sent` and `ended`. `taken`: None where nobody can tell;
+    `wait`: what a refusal asked for.
+    """
+
+    sent: float
+    ended: float
+    taken: bool | None = True
+    wait: float | None = None
+
+
+class Candidate(NamedTuple):
+    counts: str
+    low: float
+    high: float
+    weight: float
+
+
+class Estimate(NamedTuple):
+    """`careful`: hardly below the truth's lowest likely place; `width`: how far the bounds lie apart, as a share of the
+    figure.
+    """
+
+    figure: float | None
+    low: float
+    high: float
+    counts: str
+    confidence: float
+    careful: float = 0.0
+
+    @property
+    def width(self) -> float:
+        return math.inf if not self.figure else (self.high - self.low) / self.figure
+
+
+class Log:
+    """The requests in the order they probably came in, with what is uncertain of that order."""
+
+    def __init__(self, seen: Sequence[Seen], period: float):
+        trips = [one.ended - one.sent for one in seen if one.ended > one.sent]
+        self.way = min(trips, default=0.0) / 2
+        quick = sorted(one.ended - one.sent for one in seen if one.taken is False)
+        self.seen = sorted(seen, key=lambda one: one.sent)
+        self.at = [min(one.sent + self.way, one.ended) for one in self.seen]
+        self.period = period
+        trip = quick[len(quick) // 2] if quick else 0.0
+        self.slacks = [(min(slack * trip + 1e-3, SLACK_SHARE * period), worth ** len(quick)) for slack, worth in SLACKS]
+        counted = [one.taken is not False for one in self.seen]
+        n = len(self.seen)
+        #: Of those before it, how many may have come in after it; and of those after it that were counted, before it.
+        self.early = [0] * n
+        self.late = [0] * n
+        for i, one in enumerate(self.seen):
+            for j in range(i + 1, n):
+                if self.seen[j].sent >= one.ended:
+                    break
+                self.early[j] += counted[i]
+                self.late[i] += counted[j]
+        self.taken = [i for i, one in enumerate(self.seen) if one.taken is True]
+        self.refused = [i for i, one in enumerate(self.seen) if one.taken is False]
+
+    def sums(self, ghosts: bool) -> list[int]:
+        """How many were counted before each, and in all; `ghosts`: refused ones too."""
+        total, found = 0, [0]
+        for one in self.seen:
+            total += ghosts or one.taken is not False
+            found.append(total)
+        return found
+
+
+def estimate(seen: Sequence[Seen], period: float) -> Estimate:
+    """The limit per `period` that the answers speak for. None: nothing known fits, or nothing was refused."""
+    log = Log(seen, period)
+    if not log.refused or not log.taken:
+        return Estimate(None, float(most_in_any(log.at, period)), math.inf, "", 0.0)
+    found = list(candidates(log))
+    total = sum(one.weight for one in found)
+    if total <= 0:
+        return Estimate(None, 0.0, math.inf, "", 0.0)
+    by_kind = {kind: sum(one.weight for one in found if one.counts == kind) for kind in (FIXED, SLIDING, CONTINUOUS)}
+    counts = max(by_kind, key=lambda kind: by_kind[kind])
+    own = [one for one in found if one.counts == counts]
+    figure = _quantile([((one.low + one.high) / 2, one.weight) for one in own], 0.5)
+    low = _quantile([(one.low, one.weight) for one in found], TAIL)
+    high = _quantile([(one.high, one.weight) for one in found], 1 - TAIL)
+    careful = min(figure, _quantile([(one.low, one.weight) for one in found], CAREFUL))
+    return Estimate(figure, min(low, figure), max(high, figure), counts, by_kind[counts] / total, careful)
+
+
+def candidates(log: Log) -> Iterator[Candidate]:
+    for ghosts, share in ((False, 1 - COUNTS_REFUSED), (True, COUNTS_REFUSED)):
+        yield from _scaled(_sliding(log, ghosts), PRIOR["sliding"] * share)
+        yield from _scaled(_continuous(log, ghosts), PRIOR["continuous"] * share)
+        yield from _scaled(_weighed(log, ghosts), PRIOR["weighed"] * share)
+    yield from _scaled(_fixed(log), PRIOR["fixed"])
+    yield from _scaled(_cold(log), PRIOR["cold"])
+
+
+def most_in_any(moments: Sequence[float], window: float) -> int:
+    """The largest number in one stretch of a window's length; `moments` in order."""
+    return max((i + 1 - bisect_right(moments, at - window) for i, at in enumerate(moments)), default=0)
+
+
+# ---------------------------------------------------------------- ways of counting
+
+
+def _sliding(log: Log, ghosts: bool) -> Iterator[Candidate]:
+    """Each stands until it is a window old. By the count of the limit, the window's length lies between two moments:
+    above the time since the last so many were sent at each refusal, and below it at each that was taken.
+    """
+    places = [i for i, one in enumerate(log.seen) if ghosts or one.taken is not False]
+    before = log.sums(ghosts)
+    for limit in range(1, len(places) + 1):
+        over, under = 0.0, math.inf
+        for i in log.refused:
+            k = before[i] + log.late[i] - limit
+            over = max(over, log.at[i] - log.at[places[k]] if k >= 0 else math.inf)
+        if over == math.inf or over > log.period * (1 + SLACK_SHARE):
+            continue
+        for i in log.taken:
+            k = before[i] - log.early[i] - limit
+            if k >= 0:
+                under = min(under, log.at[i] - log.at[places[k]])
+        yield from _window_between(log, limit, over, under, ghosts)
+
+
+def _window_between(log: Log, limit: int, over: float, under: float, ghosts: bool) -> Iterator[Candidate]:
+    for slack, worth in log.slacks:
+        if over - slack < log.period < under + slack:
+            said = _hinted(log, lambda i: _until_left(log, i, limit, ghosts))
+            yield Candidate(SLIDING, limit, limit, worth * said / limit)
+            return
+        low, high = max(over - slack, log.period * SHORTEST), under + slack
+        if limit >= ODD_LEAST and low < high < log.period and slack <= SLACK_SHARE * high:
+            share = ODD_WINDOW * math.log(high / low)
+            yield Candidate(SLIDING, limit * log.period / high, limit * log.period / low, worth * share / limit)
+            return
+
+
+def _until_left(log: Log, i: int, limit: int, ghosts: bool) -> float:
+    """Seconds from a refusal until the first of the last so many has left the window."""
+    held = [log.at[j] for j in range(i) if ghosts or log.seen[j].taken is not False]
+    return held[-limit] + log.period - log.at[i] if len(held) >= limit else 0.0
+
+
+def _fixed(log: Log) -> Iterator[Candidate]:
+    """A count that starts afresh at each boundary; only their phase is unknown."""
+    period, first, last = log.period, log.at[0], log.at[-1]
+    marks = sorted({(at - first) % period for at in log.at} | {n * period / PHASES for n in range(PHASES)})
+    for start, stop in zip(marks, [*marks[1:], period], strict=True):
+        begin = first + (start + stop) / 2 - period
+        begins = [begin + n * period for n in range(int((last - begin) / period) + 2)]
+        yield from _scaled(_counted_since(log, begins), (stop - start) / period)
+
+
+def _cold(log: Log) -> Iterator[Candidate]:
+    """A window begins with the first request after the last one ended."""
+    begins: list[float] = []
+    for at, one in zip(log.at, log.seen, strict=True):
+        if one.taken is not False and (not begins or at >= begins[-1] + log.period):
+            begins.append(at)
+    yield from _counted_since(log, begins, False)
+
+
+def _counted_since(log: Log, begins: Sequence[float], vague: bool = True) -> Iterator[Candidate]:
+    """The limits that fit windows beginning so: no fewer than were taken in any, no more than were when it refused."""
+    before = log.sums(False)
+    for slack, worth in log.slacks:
+        least, most = 1, len(log.at)
+        for begin, end in zip(begins, [*begins[1:], math.inf], strict=True):
+            opens, shuts = bisect_left(log.at, begin + slack * vague), bisect_left(log.at, min(end, begin + log.period) - slack)
+            last = next((i for i in range(shuts - 1, opens - 1, -1) if log.seen[i].taken is True), None)
+            if last is not None:
+                least = max(least, before[last] - before[opens] - log.early[last] + 1)
+        for i in log.refused:
+            most = min(most, max(_since(log, before, begins, i, slack * vague, log.at[i] + by) for by in (-slack, slack)))
+        if least <= most:
+            limits = range(least, min(most, least + 50) + 1)
+            said = _hinted(log, lambda i: begins[bisect_right(begins, log.at[i]) - 1] + log.period - log.at[i])
+            yield from (Candidate(FIXED, one, one, worth * said / one) for one in limits)
+            return
+
+
+def _since(log: Log, before: Sequence[int], begins: Sequence[float], i: int, slack: float, at: float) -> int:
+    """How many at most a window had counted when a request came in."""
+    place = bisect_right(begins, at) - 1
+    opens = bisect_left(log.at, begins[place] - slack) if place >= 0 else 0
+    return before[i] - before[min(opens, i)] + log.late[i]
+
+
+def _weighed(log: Log, ghosts: bool) -> Iterator[Candidate]:
+    """This window's count, and the last one's by what of it still overlaps."""
+    before, period = log.sums(ghosts), log.period
+    for n in range(PHASES):
+        begin = log.at[0] + (n + 0.5) * period / PHASES - 2 * period
+        least, most = 0.0, math.inf
+        for i, one in enumerate(log.seen):
+            if one.taken is None:
+                continue
+            through = (log.at[i] - begin) % period
+            now = bisect_left(log.at, log.at[i] - through)
+            last = bisect_left(log.at, log.at[i] - through - period)
+            used = (before[now] - before[last]) * (1 - through / period) + before[i] - before[min(now, i)] + 1
+            if one.taken:
+                least = max(least, used - log.early[i])
+            else:
+                most = min(most, used + log.late[i])
+        for slack, worth in log.slacks:
+            spare = slack / period * len(log.at)
+            low, high = math.ceil(least - spare), math.ceil(most + spare) - 1
+            if 1 <= low <= high:
+                limits = range(low, min(high, low + 50) + 1)
+                yield from (Candidate(SLIDING, one, one, worth / one / PHASES) for one in limits)
+                break
+
+
+def _continuous(log: Log, ghosts: bool) -> Iterator[Candidate]:
+    """A bucket that leaks: by the rate, the largest that a taken request found and the least that a refused one did
+    say what it holds.
+    """
+    closest = min((b - a for a, b in pairwise(log.at) if b > a), default=1.0)
+    fastest = math.log(2.0 / max(closest, 1e-3))
+    for n in range(int(SPAN / STEP)):
+        rate = math.exp(fastest - n * STEP)
+        found, miss = _bucket(log, rate, ghosts)
+        if found is not None:
+            yield found
+        elif miss < STEP * len(log.at):  # between two steps it may fit
+            for k in range(1 - FINER, FINER, 2):
+                found, _ = _bucket(log, rate * math.exp(STEP * k / FINER / 2), ghosts)
+                if found is not None:
+                    yield found._replace(weight=found.weight / FINER)
+
+
+def _bucket(log: Log, rate: float, ghosts: bool) -> tuple[Candidate | None, float]:
+    """What speaks for a rate; or how far it is from fitting."""
+    taken, most = _levels(log, rate, ghosts)
+    least, figure = max(taken, default=0.0), rate * log.period
+    miss = math.inf
+    for slack, worth in log.slacks:
+        spare = rate * slack
+        low = 1 + max(0.0, least - spare)
+        high = 1 + max(0.0, min(most + spare, MOST_PILED * figure))
+        if low < high:
+            lucky = sum(level + spare > low - 1 for level in taken)
+            said = _hinted(log, lambda i: 1 / rate, True) / (1 + lucky) ** len(log.refused)
+            return Candidate(CONTINUOUS, figure, figure, STEP * worth * said * _sized(low, high, figure)), 0.0
+        miss = min(miss, low - high)
+    return None, miss
+
+
+def _levels(log: Log, rate: float, ghosts: bool) -> tuple[list[float], float]:
+    """What was in it whenever it took one, and the least when it refused one; below 0: it had been empty for so long.
+    What was taken as nearly full as what was refused was lucky.
+    """
+    level, since, most = 0.0, log.at[0], math.inf
+    taken = []
+    for i, one in enumerate(log.seen):
+        level, since = level - (log.at[i] - since) * rate, log.at[i]
+        if one.taken:
+            taken.append(level - log.early[i])
+        elif one.taken is False:
+            most = min(most, level + log.late[i])
+        level = max(0.0, level) + (ghosts or one.taken is not False)
+    return taken, most
+
+
+def _sized(low: float, high: float, figure: float) -> float:
+    """How likely a bucket's size lies between: mostly it is a whole number, a window's worth or a tenth of it."""
+    whole = sum(1 / size for size in range(math.ceil(low), math.ceil(high)))
+    shares = (low <= figure <= high) + (low <= max(1.0, figure / 10) <= high)
+    return (PIECES * math.log(high / low) + (1 - PIECES) * whole + shares) / SPAN
+
+
+def _hinted(log: Log, until: Callable[[int], float], at_most: bool = False) -> float:
+    """How far the waits that refusals asked for agree with what a candidate says they should have been."""
+    agreed = 1.0
+    for i in log.refused:
+        wait = log.seen[i].wait
+        if wait is not None:
+            over, whole = wait - until(i), wait == round(wait)
+            if not (at_most or over > -HINT_SLACK) or over > whole + HINT_SLACK:
+                agreed *= DENIED if whole else DENIED**3
+    return agreed
+
+
+def _scaled(found: Iterator[Candidate], share: float) -> Iterator[Candidate]:
+    return (one._replace(weight=one.weight * share) for one in found)
+
+
+def _quantile(values: list[tuple[float, float]], share: float) -> float:
+    ordered = sorted(values)
+    left = share * sum(weight for _, weight in ordered)
+    for value, weight in ordered:
+        left -= weight
+        if left <= 0:
+            return value
+    return ordered[-1][0]
