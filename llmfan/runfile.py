@@ -6,16 +6,18 @@ import datetime as dt
 import hashlib
 import platform
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from llmfan import __version__
 from llmfan.errors import UserError
-from llmfan.inputs.prompts import PromptSet
 from llmfan.options import RunOptions
 from llmfan.secret import Redactor
 from llmfan.settings import Fleet, to_builtins
+
+if TYPE_CHECKING:
+    from llmfan.inputs.prompts import PromptSet
 
 SCHEMA = 1
 SHOWN = 80

@@ -1,5 +1,4 @@
 """`llmfan init`."""
-# ruff: noqa: E501  (a table of options, one a line)
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """`llmfan probe`."""
-# ruff: noqa: E501  (a table of options, one a line)
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ MOST = 300
 # One option a line, so that it reads as a table.
 # fmt: off
 def probe(
-    keys: Annotated[list[str] | None, typer.Argument(metavar="[KEYS]...", help="Only these: NAME, NAME/MODEL or NAME#2.")] = None,
+    keys: Annotated[list[str] | None, typer.Argument(metavar="KEYS", help="Only these: NAME, NAME/MODEL or NAME#2.")] = None,
     free: Annotated[bool, typer.Option("--free", help="Send nothing that is billed: key checks and models lists only.")] = False,
     all_models: Annotated[bool, typer.Option("--all-models", help="Ask every model of a key, not the first alone.")] = False,
     timeout: Annotated[str | None, typer.Option("--timeout", metavar="S", help="Seconds for one request; default 15.")] = None,

@@ -37,7 +37,7 @@ class Database:
         trouble: str = "",
     ):  # fmt: skip
         self.path, self.connection, self.trouble = path, connection, trouble
-        self.damaged = False
+        self.damaged = self.closed = False
         self._say, self._clock = say, clock
         self._said: set[str] = set()
         self._retry = float("inf") if trouble else 0.0
@@ -92,6 +92,7 @@ class Database:
         self._retry = min(self._retry, self._clock())
 
     def close(self) -> None:
+        self.closed = True
         try:
             self.connection.close()
         except sqlite3.Error:

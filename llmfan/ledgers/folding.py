@@ -17,7 +17,7 @@ _SPENT = ((1, 5 * MINUTE, MINUTE), (60, 2 * HOUR, HOUR), (int(HOUR), 3 * DAY, DA
 #: What counts by the month needs its hours for longer: months begin at midnight somewhere.
 _MONTHLY, _MONTHLY_KEPT = tuple(axis for axis, (_, period) in AXES.items() if period > DAY), 35 * DAY
 #: Tallies: a row of this level is kept for so long after its end.
-_TALLIES = (2 * HOUR, 2 * DAY, 35 * DAY, 400 * DAY)
+_TALLIES = (HOUR, DAY, 35 * DAY, 400 * DAY)
 _KEPT = 400 * DAY
 _CHANGES = 200  # of one limit
 #: At one opening, time passes by no more than this: a clock that is years ahead for a day must not clear the ledger.
@@ -32,7 +32,7 @@ def fold(connection: sqlite3.Connection, now: float, rows: int) -> bool:
 
 
 def begin(connection: sqlite3.Connection, wall: float, clock: float) -> float:
-    """What is small is done at once. Gives the moment by which to fold."""
+    """What is small is done at once. Gives the latest moment by which to fold."""
     found = connection.execute("SELECT value FROM meta WHERE name = 'folded'").fetchone()
     now = min(wall, found[0] + _STRIDE) if found else wall
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('folded', ?)", (now,))
@@ -40,7 +40,7 @@ def begin(connection: sqlite3.Connection, wall: float, clock: float) -> float:
     connection.execute("DELETE FROM spent WHERE span = ? AND at < ?", (int(DAY), now - _KEPT))
     connection.execute("DELETE FROM changes WHERE at < ?", (now - _KEPT,))
     connection.execute(_TRIM, (_CHANGES,))
-    return now
+    return now + _STRIDE if found is None else float(found[0]) + _STRIDE
 
 
 _TRIM = """

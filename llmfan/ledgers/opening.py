@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -50,15 +51,17 @@ def open_ledger(
 def open_archive(path: str | None, fleet: Fleet, say: _Say, wall: _Clock = time.time) -> SqliteArchive | MemoryLedger:
     """To read only. Nothing is made, migrated or set aside; where nothing can be read, an empty one in memory."""
     place = _place(path)
-    if not place.exists():
-        return MemoryLedger()
     try:
+        if not stat.S_ISREG(os.stat(place).st_mode):
+            raise Foreign("it is not a regular file")
         connection = connect_to_read(place)
         try:
             check(connection)
             version = version_of(connection)
         finally:
             connection.close()
+    except (FileNotFoundError, NotADirectoryError):
+        return MemoryLedger()
     except Damaged as error:
         say(f"{place}: the ledger is damaged ({error}); the next run or probe sets it aside and begins a new one")
     except Newer as error:

@@ -26,6 +26,7 @@ class Presence:
         self._names, self._clock = names, clock
         self._machine = machine()
         self.session: int | None = None
+        self._stands = False
         self._held: dict[str, float] = {}
         self._active: dict[str, float] = {}  # owner → when it was last written down that this process sends there
         self._dirty: set[str] = set()
@@ -57,7 +58,7 @@ class Presence:
             made = connection.execute(
                 "INSERT INTO sessions (pid, machine, beat) VALUES (?, ?, ?)", (os.getpid(), self._machine, now)
             )
-            self.session = made.lastrowid
+            self.session, self._stands = made.lastrowid, False
             self._dirty.update(owner for owner, held in self._held.items() if held)
         for owner in self._dirty:
             connection.execute(_PRESENT, (self.session, owner, max(0.0, self._held.get(owner, 0.0)), now))
@@ -67,14 +68,17 @@ class Presence:
 
     def written(self) -> None:
         """The transaction holds."""
+        self._stands = True
         if self._dirty or self.due():
             self._beat = self._clock()
             self._active.update(dict.fromkeys(self._dirty, self._beat))
             self._dirty.clear()
 
     def lost(self) -> None:
-        """It does not: the row may not stand in the file."""
+        """It does not. The number it gave may be another process's next."""
         self._beat = float("-inf")
+        if not self._stands:
+            self.session = None
 
     def leave(self, connection: sqlite3.Connection) -> None:
         remove(connection, [] if self.session is None else [self.session])
@@ -83,9 +87,10 @@ class Presence:
 
     def look(self, connection: sqlite3.Connection) -> None:
         now = self._clock()
+        sessions = connection.execute("SELECT id, pid, machine, beat FROM sessions").fetchall()
         self._alive = [
             session
-            for session, pid, place, beat in connection.execute("SELECT id, pid, machine, beat FROM sessions")
+            for session, pid, place, beat in sessions
             if session != self.session and lives(pid, place, self._machine, beat, now)
         ]
         for session, owner, in_flight, at, seq in connection.execute(
@@ -94,8 +99,9 @@ class Presence:
             self._looked = seq
             if session != self.session:
                 self._others.setdefault(session, {})[owner] = (in_flight, at)
-        if len(self._others) > len(self._alive):
-            self._others = {s: owners for s, owners in self._others.items() if s in self._alive}
+        there = {row[0] for row in sessions}
+        if not self._others.keys() <= there:  # one that is only silent may be heard of again
+            self._others = {session: owners for session, owners in self._others.items() if session in there}
 
     def company(self) -> tuple[dict[str, float], dict[str, int]]:
         """By owner of this fleet: what others hold in flight, and how many of them send there."""

@@ -89,11 +89,7 @@ class SqliteLedger:
             self._decide(decide)
             self._flush(connection)
 
-        if self._database.write(work):
-            self._written()
-            return
-        self._lost()
-        if not decided:
+        if not self._written_by(work) and not decided:
             self._database.read(self._look, None)
             self._decide(decide)
 
@@ -121,6 +117,8 @@ class SqliteLedger:
 
     def close(self) -> None:
         """What could not be written by now is said: it is gone with this process."""
+        if self._database.closed:
+            return
         self._database.hasten()
         self._write()
         if self._pending:
@@ -142,10 +140,20 @@ class SqliteLedger:
             self._flush(connection)
             self._fold_some(connection)
 
-        if self._database.write(work):
-            self._written()
-        else:
-            self._lost()
+        self._written_by(work)
+
+    def _written_by(self, work: Callable[[sqlite3.Connection], None]) -> bool:
+        written = False
+        try:
+            written = self._database.write(work)
+        finally:
+            for each in (self._spending, self._pairs, self._presence) if not written else ():
+                each.lost()
+        if written:
+            self._spending.added(self._amounts)
+            self._pending.clear()
+            self._presence.written()
+        return written
 
     def _flush(self, connection: sqlite3.Connection) -> None:
         pending = self._pending
@@ -156,16 +164,6 @@ class SqliteLedger:
         if unwritten is not None:
             learned.keep(connection, self._names, unwritten, self._clean)
         self._presence.write(connection)
-
-    def _written(self) -> None:
-        self._spending.added(self._amounts)
-        self._pending.clear()
-        self._presence.written()
-
-    def _lost(self) -> None:
-        self._spending.lost()
-        self._pairs.lost()
-        self._presence.lost()
 
     def _fold_some(self, connection: sqlite3.Connection) -> None:
         now = self._clock()

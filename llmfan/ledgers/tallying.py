@@ -1,7 +1,7 @@
 """What was sent and answered, in rows that hold many stretches: a day of hours, thirty days, all that came before.
 
 A year of fifty keys is a hundred thousand stretches; as rows of their own they would take a second to read. The same
-for their latencies: those of a day that is two days old stand together with its last hour, those of thirty days with
+for their latencies: those of a day that is over for a day stand together with its last hour, those of thirty days with
 the last of these. They get coarser with age, too: buckets of one per cent for minutes, of 4 % for hours and days.
 """
 

@@ -25,7 +25,7 @@ SLACK_SHARE = 0.05
 PRIOR = {"fixed": 0.25, "cold": 0.1, "sliding": 0.25, "weighed": 0.1, "continuous": 0.3}
 #: A window of another length than the axis's, the shortest as a share of it, and the least it lets in: one of fewer is
 #: the same as even spacing.
-ODD_WINDOW, SHORTEST, ODD_LEAST = 0.02, 1 / 60, 5
+ODD_WINDOW, SHORTEST, ODD_LEAST = 0.002, 1 / 60, 5
 #: The server counts what it refuses.
 COUNTS_REFUSED = 0.3
 #: Steps of a refill rate, each cut finer where it may hold one; what is known of it before spans so many powers of e.
@@ -40,6 +40,8 @@ PHASES = 120
 DENIED, HINT_SLACK = 0.3, 0.15
 #: Candidates that have together less than this share are left out of the bounds.
 TAIL, CAREFUL = 0.01, 0.15
+#: Rates that lie no farther apart, but for so many at either end, are told by their middle.
+MIDDLE, UNLIKELY = 1.2, 0.04
 
 
 class Seen(Struct, frozen=True):
@@ -124,7 +126,10 @@ def estimate(seen: Sequence[Seen], period: float) -> Estimate:
     by_kind = {kind: sum(one.weight for one in found if one.counts == kind) for kind in (FIXED, SLIDING, CONTINUOUS)}
     counts = max(by_kind, key=lambda kind: by_kind[kind])
     own = [one for one in found if one.counts == counts]
-    figure = _quantile([((one.low + one.high) / 2, one.weight) for one in own], 0.5)
+    middles = [((one.low + one.high) / 2, one.weight) for one in own]
+    figure, least, most = (_quantile(middles, share) for share in (0.5, UNLIKELY, 1 - UNLIKELY))
+    if counts == CONTINUOUS and most < MIDDLE * least:  # a little more of a bucket, or a little more into it
+        figure = (least + most) / 2
     low = _quantile([(one.low, one.weight) for one in found], TAIL)
     high = _quantile([(one.high, one.weight) for one in found], 1 - TAIL)
     careful = min(figure, _quantile([(one.low, one.weight) for one in found], CAREFUL))
@@ -234,28 +239,29 @@ def _since(log: Log, before: Sequence[int], begins: Sequence[float], i: int, sla
 
 def _weighed(log: Log, ghosts: bool) -> Iterator[Candidate]:
     """This window's count, and the last one's by what of it still overlaps."""
-    before, period = log.sums(ghosts), log.period
+    before = log.sums(ghosts)
     for n in range(PHASES):
-        begin = log.at[0] + (n + 0.5) * period / PHASES - 2 * period
-        least, most = 0.0, math.inf
-        for i, one in enumerate(log.seen):
-            if one.taken is None:
-                continue
-            through = (log.at[i] - begin) % period
-            now = bisect_left(log.at, log.at[i] - through)
-            last = bisect_left(log.at, log.at[i] - through - period)
-            used = (before[now] - before[last]) * (1 - through / period) + before[i] - before[min(now, i)] + 1
-            if one.taken:
-                least = max(least, used - log.early[i])
-            else:
-                most = min(most, used + log.late[i])
+        begin = log.at[0] + (n + 0.5) * log.period / PHASES - 2 * log.period
+        used = [_weight(log, before, i, begin) for i in range(len(log.at))]
+        taken = [used[i] - log.early[i] for i in log.taken]
+        least, most = max(taken), min(used[i] + log.late[i] for i in log.refused)
         for slack, worth in log.slacks:
-            spare = slack / period * len(log.at)
-            low, high = math.ceil(least - spare), math.ceil(most + spare) - 1
-            if 1 <= low <= high:
+            spare = slack / log.period * len(log.at)
+            low, high = max(1, math.ceil(least + 1 - spare)), math.ceil(most + 1 + spare) - 1
+            if low <= high:
+                lucky = sum(one + 1 + spare > low for one in taken)
+                share = worth / PHASES / (1 + lucky) ** len(log.refused)
                 limits = range(low, min(high, low + 50) + 1)
-                yield from (Candidate(SLIDING, one, one, worth / one / PHASES) for one in limits)
+                yield from (Candidate(SLIDING, one, one, share / one) for one in limits)
                 break
+
+
+def _weight(log: Log, before: Sequence[int], i: int, begin: float) -> float:
+    """What counted when a request came in; `begin`: of any window before the first request."""
+    through = (log.at[i] - begin) % log.period
+    now = bisect_left(log.at, log.at[i] - through)
+    last = bisect_left(log.at, log.at[i] - through - log.period)
+    return (before[now] - before[last]) * (1 - through / log.period) + before[i] - before[min(now, i)]
 
 
 def _continuous(log: Log, ghosts: bool) -> Iterator[Candidate]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.cells import cell_len, set_cell_size
 
-from llmfan.outputs.rows import Figures
-from llmfan.outputs.states import State
 from llmfan.units import spell
+
+if TYPE_CHECKING:  # other tables need the cells alone
+    from llmfan.outputs.rows import Figures
+    from llmfan.outputs.states import State
 
 Part = tuple[str, str]
 Cell = list[Part]

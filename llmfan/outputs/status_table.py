@@ -53,14 +53,14 @@ def _printed(page: RenderableType, console: Console) -> bool:
     return not cast("SteadyStream", console.file).gone
 
 
-def status_table(status: Entry, width: int = PIPE_WIDTH, *, details: bool = False) -> RenderableType:
-    """The document of `status --json`: what to change in the file, the whole in a line, and each key."""
+def status_table(status: Entry, width: int = PIPE_WIDTH, *, details: bool = False, told: int = TOLD) -> RenderableType:
+    """The document of `status --json`: what to change in the file (so many, or all), the fleet in a line, each key."""
     providers: Mapping[str, Entry] = status["quota_status"]
     unset = {name: entry for name, entry in providers.items() if entry["state"] == "missing"}
     keys = [key for name, entry in providers.items() if name not in unset for key in entry["keys"]]
     parts: list[RenderableType] = []
     if status["differences"]:
-        parts += [_differences(status["differences"], None if details else TOLD), Text()]
+        parts += [_differences(status["differences"], None if details else told), Text()]
     parts.append(_headline(status, keys))
     if keys and details:
         parts += [part for key in keys for part in (Text(), key_details(key, width))]

@@ -16,6 +16,8 @@ from rich.text import Text
 from llmfan.outputs.status_table import Entry, status_console, status_table
 
 EVERY_S = 2.0
+#: Differences that are told: here it is the keys one looks at.
+TOLD = 2
 
 
 def watch(read: Callable[[], Entry], *, details: bool, console: Console | None = None) -> None:
@@ -39,7 +41,7 @@ def can_watch() -> bool:
 
 def _page(status: Entry, width: int, details: bool) -> Group:
     title = Text(f"llmfan status  {status['at'][11:19]} UTC, every {EVERY_S:g} s, q ends it", "dim")
-    return Group(title, Text(), status_table(status, width, details=details))
+    return Group(title, Text(), status_table(status, width, details=details, told=TOLD))
 
 
 @contextmanager

@@ -21,8 +21,8 @@ from msgspec import Struct
 from llmfan.limits.fitting import Estimate, Seen, estimate, most_in_any
 from llmfan.probing.findings import Measured
 
-#: The longest a measurement goes on, in periods; and how long a climb does where nothing is refused.
-LONGEST, CLIMB = 4.0, 3.0
+#: The longest a measurement goes on, in periods.
+LONGEST = 4.0
 #: One at a time for so much of a period, then one more in flight after each further share.
 ALONE_SHARE, STEP_SHARE = 1 / 3, 1 / 4
 #: Those held up do not make up for it: at least so much of a gap stays.
@@ -185,6 +185,8 @@ class Experiment:
             await gun.volley(repeat(0.0, int(1.3 * taken) + 3), min(self._end, self._clock() + period))
         elif again is False and not gun.spent:
             await self._rise(taken, last)
+        if not gun.spent and not self._known():
+            await self._rise_slowly()
 
     # ------------------------------------------------------------ steps
 
@@ -206,7 +208,7 @@ class Experiment:
                 trips = sorted(one.ended - one.sent for one in gun.seen)
                 yield trips[len(trips) // 2] / min(gun.left, crowd()) if crowd() > 1 else 0.0
 
-        return await gun.volley(spaced(), self._start + CLIMB * period, lambda: math.ceil(crowd()))
+        return await gun.volley(spaced(), self._end, lambda: math.ceil(crowd()))
 
     async def _soon(self, last: Seen) -> bool:
         """So few at once: most likely it spaces them. Whether it refuses one a good while later."""
@@ -234,17 +236,22 @@ class Experiment:
         rate = COARSE * taken / (period + last.sent - self._start)
         if taken <= STRICT:
             rate = 1.0 / (SOON_SHARE * period)
-        self._say("it refills: raising the rate")
-        if not await gun.volley(_rising(rate, max(COARSE_LEAST, COARSE_SENDS * taken)), self._end) or gun.spent:
+        self._say("raising the rate")
+        await gun.volley(_rising(rate, max(COARSE_LEAST, COARSE_SENDS * taken)), self._end)
+
+    async def _rise_slowly(self) -> None:
+        gun, period, found = self._gun, self._period, self._estimate()
+        if found.figure is None:
             return
-        found = self._estimate()
-        if found.width < NARROW and found.confidence > SURE:
-            return
-        self._say(f"about {found.figure or 0:.0f}: raising it more slowly")
-        rate, top = max(FINE * found.careful / period, rate), 1.1 * found.high / period
+        self._say(f"about {found.figure:.0f}: raising the rate more slowly")
+        rate, top = FINE * found.careful / period, 1.1 * found.high / period
         await gun.wait_until(self._clock() + 1.5 / rate)
         sends = 0.8 * (self._end - self._clock()) * rate / max(0.01, 1 - rate / top)
         await gun.volley(_rising(rate, min(FINE_MOST, max(FINE_LEAST, sends))), self._end)
+
+    def _known(self) -> bool:
+        found = self._estimate()
+        return found.width < NARROW and found.confidence > SURE
 
     # ------------------------------------------------------------ what it comes to
 

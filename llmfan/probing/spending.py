@@ -20,8 +20,6 @@ from llmfan.settings import AXES, ModelSettings, Provider
 
 #: Tokens of one request, at most: the prompt with all that a server adds to it.
 TOKENS_IN = 50
-#: How long after a refusal a sibling's says that both draw on one account, in windows.
-FRESH = 0.1
 
 
 class Plan(Struct, frozen=True):
@@ -75,20 +73,22 @@ class _Spending:
         self._label = plan.probe.key.label
         self._say: Callable[[str], None] = lambda text: say(f"{self._label}: {text}")
         self._blamed: Counter[str] = Counter()
-        self._refused_at = -float("inf")
 
     async def run(self) -> None:
         plan = self._plan
-        window = AXES[plan.axis][1]
         earlier = [shot.sent for shot in plan.house.shots if shot.key == self._label]
         self._say(f"measuring {plan.axis}")
         result = await measuring.measure(
-            self._shoot, axis=plan.axis, period=window, most=plan.most, clock=self._clock, sleep=asyncio.sleep,
-            before=earlier, say=self._say,
-        )  # fmt: skip
+            self._shoot,
+            axis=plan.axis,
+            period=AXES[plan.axis][1],
+            most=plan.most,
+            clock=self._clock,
+            sleep=asyncio.sleep,
+            before=earlier,
+            say=self._say,
+        )
         plan.asked[1].measured.append(self._of_what_refused(result))
-        if self._clock() - self._refused_at < FRESH * window:
-            await self._ask_an_idle_one()
 
     async def _shoot(self) -> measuring.Shot:
         model, finding = self._plan.asked
@@ -97,7 +97,8 @@ class _Spending:
             return measuring.Shot(reply.sent, reply.ended)
         if outcome.kind == "rate_limited":
             self._blamed[outcome.axis] += 1
-            self._refused_at = self._clock()
+            if self._blamed.total() == 1:
+                await self._ask_an_idle_one()
             wait = None if outcome.latest else outcome.wait
             return measuring.Shot(reply.sent, reply.ended, "refused", wait)
         return measuring.Shot(reply.sent, reply.ended, "other", None, _why_stop(outcome))
@@ -112,7 +113,7 @@ class _Spending:
         return replace(result, figure=None, confidence=0.0, why=f"{named[0]} refused it before {result.axis} could")
 
     async def _ask_an_idle_one(self) -> None:
-        """A key that was well a moment ago, has sent nothing since and is refused now draws on the same account."""
+        """At the first refusal: a key that was well, has sent nothing since and is refused now draws on the account."""
         known = self._plan.asked[1].shares_with
         idle = next((probe for probe in self._plan.idle if probe.key.label not in known), None)
         if idle is None:

@@ -25,7 +25,7 @@ class Accounts:
         self._home: dict[str, list[Lane]] = {}
         self._meters: dict[Lane, tuple[Meter, ...]] = {}
         self._watch: dict[str, Sharing] = {}
-        self.joined: dict[str, str] = {}  # owner → the first of those it is counted with
+        self.joined: dict[str, str] = {}  # owner → the first of those it is counted with (itself, once parted)
         for lane in lanes:
             self._members.setdefault(lane.owner, lane.group)
             self._home.setdefault(lane.owner, []).append(lane)
@@ -120,7 +120,7 @@ class Accounts:
     def _part(self, sharing: Sharing, owners: list[str], now: float) -> None:
         self._say(f"{', '.join(owners)} turn out to have accounts of their own")
         for owner in owners:
-            self.joined.pop(owner, None)
+            self.joined[owner] = owner
             group, believed = self._members[owner], _believed(self._members[owner].pace) or 1.0
             group.pace = self._fresh(sharing, [owner], believed, now)
             for lane in self._home[owner]:

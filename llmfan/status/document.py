@@ -47,7 +47,7 @@ def status_document(
 ) -> dict[str, Any]:
     """`providers`, `keys`: only these, all where none is named. `lines`: the providers file's, for what to change."""
     almanac = Almanac(now)
-    owners = Owners(fleet, past.known, past.bookings)
+    owners = Owners(fleet, past.known, past.bookings, almanac.now)
     records = records_of(past.tallies, almanac, _resets(fleet))
     states: dict[str, list[KeyState]] = {}
     for state in past.known.states:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from llmfan.limits.axes import owner_of
 from llmfan.records import Booking, Known, KnownLimit
-from llmfan.settings import Fleet, KeySettings, Provider
+from llmfan.settings import AXES, Fleet, KeySettings, Provider
 from llmfan.status.windows import Window
+from llmfan.units import DAY
 
 #: Sums of what was taken and given back are exact to so much.
 _EXACT = 1e-9
@@ -34,7 +35,7 @@ def labels_by_owner(fleet: Fleet) -> dict[str, list[str]]:
 class Owners:
     """An owner that turned out to be counted with another one is of its group; a group has one counter an axis."""
 
-    def __init__(self, fleet: Fleet, known: Known, bookings: Iterable[Booking]):
+    def __init__(self, fleet: Fleet, known: Known, bookings: Iterable[Booking], now: float):
         self._first = dict(known.shared)
         self._labels: dict[str, dict[str, None]] = {}  # an ordered set each
         self._limits: dict[str, dict[str, KnownLimit]] = {}
@@ -42,8 +43,7 @@ class Owners:
         self._used: dict[tuple[str, str, float], float] = {}
         for limit in known.limits:
             self._note(limit)
-        for booking in bookings:
-            self._spent.setdefault((self.group(booking.owner), booking.axis), []).append((booking.at, booking.amount))
+        self._spend(bookings, now)
         for owner, labels in labels_by_owner(fleet).items():
             self._labels.setdefault(self.group(owner), {}).update(dict.fromkeys(labels))
 
@@ -90,6 +90,18 @@ class Owners:
             if left > excess + _EXACT:
                 return at - window.start
         return None
+
+    def _spend(self, bookings: Iterable[Booking], now: float) -> None:
+        """Most of a day's bookings are those of minutes that are long over: they are passed by."""
+        over = {axis: now - period for axis, (_, period) in AXES.items() if 0 < period < DAY}
+        places: dict[tuple[str, str], list[tuple[float, float]]] = {}
+        for each in bookings:
+            if each.at > over.get(each.axis, -1.0):
+                place = (each.owner, each.axis)
+                spent = places.get(place)
+                if spent is None:
+                    spent = places[place] = self._spent.setdefault((self.group(each.owner), each.axis), [])
+                spent.append((each.at, each.amount))
 
     def _note(self, limit: KnownLimit) -> None:
         """Of a group's figures those learned last."""

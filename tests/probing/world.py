@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -96,11 +97,15 @@ def fleet_of(folder: Path, env: Mapping[str, str] | None = None, **entries: Mapp
     whole = {}
     for name, entry in entries.items():
         plain = {} if "preset" in entry else {"base_url": "http://127.0.0.1:9/v1"}
-        whole[name] = {"keys": [f"key-of-{name}"], "model": "m", **plain, **entry}
+        model = {} if "models" in entry else {"model": "m"}
+        whole[name] = {"keys": [f"key-of-{name}"], **model, **plain, **entry}
     path = folder / "providers.yaml"
     path.write_text(json.dumps({"version": 1, "providers": whole}))
     fleet = load_fleet(str(path), env or {}, every=True)
-    return replace(fleet, providers=[replace(p, base_url=VirtualTransport.base_url(p.name)) for p in fleet.providers])
+    moved = [
+        replace(p, base_url=VirtualTransport.base_url(p.name) + urlsplit(p.base_url).path) for p in fleet.providers
+    ]
+    return replace(fleet, providers=moved)
 
 
 class Probed(Struct):

@@ -1,0 +1,166 @@
+"""What a probe leaves in the ledger, and in its document."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from llmfan.entries import KeyState
+from llmfan.ledgers.memory import MemoryLedger
+from llmfan.probing.document import probe_document
+from llmfan.probing.findings import Finding, Measured, Reading
+from llmfan.probing.key_probe import Shot
+from llmfan.probing.remember import remember
+from llmfan.records import Known
+from llmfan.runfile import redactor
+from llmfan.settings import Fleet
+from tests.probing.world import NOON, fleet_of
+
+
+def shot(key: str = "a#1", outcome: str = "ok", counted: bool = True, at: float = NOON, took: float = 0.25) -> Shot:
+    return Shot(
+        key=key, model="m", at=at, sent=5.0, ended=5.0 + took, outcome=outcome, counted=counted, input_tokens=8,
+        output_tokens=1,
+    )  # fmt: skip
+
+
+def finding(state: str, key: str = "a#1", **fields: Any) -> Finding:
+    return Finding(key=key, provider=key.partition("#")[0], model="m", state=state, **fields)
+
+
+def kept(
+    fleet: Fleet, findings: list[Finding], shots: list[Shot] | None = None, before: Known | None = None
+) -> MemoryLedger:
+    ledger = MemoryLedger()
+    if before is not None:
+        ledger.keep(before)
+    remember(ledger, fleet, findings, shots or [], NOON)
+    return ledger
+
+
+def states(ledger: MemoryLedger) -> dict[tuple[str, str], str]:
+    return {(state.key, state.model): state.state for state in ledger.known().states}
+
+
+@pytest.mark.parametrize(
+    ("state", "model"),
+    [("ok", "m"), ("forbidden", "m"), ("exhausted", "m"), ("rate_limited", "m"), ("no_model", "m"), ("invalid", ""),
+     ("no_credit", ""), ("unreachable", ""), ("missing", ""), ("retired", ""), ("unproven", "m")],
+)  # fmt: skip
+def test_a_state_is_kept_for_the_key_or_for_the_model_it_was_found_at(state: str, model: str, tmp_path: Path) -> None:
+    """A dead key is dead at every model; a model that a plan does not hold says nothing of the next."""
+    ledger = kept(fleet_of(tmp_path, a={}), [finding(state, why="because", until=NOON + 60)])
+    (found,) = ledger.known().states
+    assert found == KeyState(
+        key="a#1", model=model, state=state, why="because", until=NOON + 60, source="probe", at=NOON
+    )  # type: ignore[arg-type]
+
+
+def test_a_key_that_answers_is_no_longer_what_was_said_of_it(tmp_path: Path) -> None:
+    """Credit was bought: a run that still leaves the key out wastes it."""
+    fleet = fleet_of(tmp_path, a={})
+    before = Known(states=[KeyState(key="a#1", state="no_credit", at=1.0)])
+    assert states(kept(fleet, [finding("ok")], before=before)) == {("a#1", ""): "ok", ("a#1", "m"): "ok"}
+
+
+def test_what_could_not_be_proven_takes_nothing_back(tmp_path: Path) -> None:
+    """`--free` knows less than the run before it."""
+    fleet = fleet_of(tmp_path, a={})
+    before = Known(states=[KeyState(key="a#1", model="m", state="exhausted", until=NOON + 60, at=1.0)])
+    assert states(kept(fleet, [finding("unproven"), finding("")], before=before)) == {("a#1", "m"): "exhausted"}
+
+
+def test_reported_and_measured_figures_are_kept_by_whom_they_count_for(tmp_path: Path) -> None:
+    """A figure under the wrong owner is never found again."""
+    entry = {"keys": [{"key": "key-a-1", "account": "team"}], "limits": {"rpm": 30, "rpd": 14400, "shared": "account"}}
+    found = finding("ok", limits={"rpd": Reading(limit=1000, remaining=7), "tpm": Reading(remaining=3)})
+    found.measured = [
+        Measured(axis="rpm", figure=20.0, counts="sliding", confidence=0.9),
+        Measured(axis="rph", figure=None),
+    ]
+    limits = {limit.axis: limit for limit in kept(fleet_of(tmp_path, a=entry), [found]).known().limits}
+    assert set(limits) == {"rpd", "rpm"}
+    assert {limit.owner for limit in limits.values()} == {"a@team"}
+    assert (limits["rpd"].declared, limits["rpd"].reported, limits["rpd"].at) == (14400, 1000, NOON)
+    rpm = limits["rpm"]
+    assert (rpm.declared, rpm.measured, rpm.counts, rpm.confidence) == (30, 20.0, "sliding", 0.9)
+
+
+def test_keys_that_share_are_joined_unless_the_file_says_otherwise(tmp_path: Path) -> None:
+    """Run and plan count them as one from then on; what the user wrote down stays the user's word."""
+    keys: list[Any] = ["key-a-1", "key-a-2", "key-a-3"]
+    found = [finding("ok", f"a#{n}", shares_with=[f"a#{m}" for m in (1, 2, 3) if m != n]) for n in (1, 2, 3)]
+    plain = fleet_of(tmp_path, a={"keys": keys, "limits": {"rpm": 30}})
+    assert kept(plain, found).known().shared == [("a#2", "a#1"), ("a#3", "a#1")]
+    written = [{"key": key, "account": f"team-{key[-1]}"} for key in keys]
+    limits = {"rpm": 30, "shared": "account"}
+    assert kept(fleet_of(tmp_path, a={"keys": written, "limits": limits}), found).known().shared == []
+    one = fleet_of(tmp_path, a={"keys": keys, "limits": limits})
+    assert kept(one, found).known().shared == []  # of one account by the preset's rule: counted so already
+
+
+def test_what_was_sent_is_booked_against_every_limit_on_requests(tmp_path: Path) -> None:
+    """Ten probes of a day of twenty are half of it."""
+    fleet = fleet_of(tmp_path, a={"limits": {"rpm": 30, "rpd": 20, "tpm": 100, "concurrency": 3}})
+    ledger = kept(fleet, [], [shot(), shot(outcome="failed"), shot(outcome="refused", counted=False)])
+    assert {(b.owner, b.axis): b.amount for b in ledger.booked(NOON - 60)} == {("a#1", "rpm"): 2.0, ("a#1", "rpd"): 2.0}
+
+
+def test_what_was_sent_is_tallied(tmp_path: Path) -> None:
+    """`status` shows a key's health by what was sent to it, by whomever."""
+    shots = [shot(), shot(outcome="refused", at=NOON + 1), shot(outcome="failed"), shot(at=NOON + 60)]
+    first, second = kept(fleet_of(tmp_path, a={}), [], shots).tallied(0.0)
+    assert (first.sent, first.ok, first.refused, first.failed, first.input_tokens) == (3, 1, 1, 1, 24)
+    assert first.latency_s == pytest.approx(0.25)
+    assert (second.at, second.sent, second.ok) == (NOON + 60, 1, 1)
+
+
+# ---------------------------------------------------------------- the document
+
+
+def document(fleet: Fleet, *findings: Finding) -> list[dict[str, Any]]:
+    made = probe_document(findings, fleet, redactor(fleet).document)
+    keys: list[dict[str, Any]] = json.loads(msgspec.json.encode(made))["keys"]
+    return keys
+
+
+def test_the_document_has_what_the_contract_names(tmp_path: Path) -> None:
+    """Programs rely on each of these names."""
+    fleet = fleet_of(tmp_path, a={"limits": {"rpm": 30}})
+    found = finding("exhausted", why="spent", until=NOON, latencies=[0.5, 0.1, 0.2], shares_with=["a#2"])
+    found.limits["rpd"] = Reading(limit=1000, remaining=0, resets_at=NOON + 0.5)
+    found.measured.append(Measured(axis="rpm", figure=20.0, high=float("inf")))
+    (entry,) = document(fleet, found)
+    assert entry["key"] == "a#1" and entry["provider"] == "a" and entry["model"] == "m"
+    assert (entry["state"], entry["why"], entry["latency_s"], entry["shares_with"]) == (
+        "exhausted",
+        "spent",
+        0.2,
+        ["a#2"],
+    )
+    assert entry["resets_at"] == "2026-11-20T12:00:00.000Z"
+    assert dt.datetime.fromisoformat(entry["resets_at"]).timestamp() == NOON
+    assert entry["limits"] == {
+        "rpm": {"declared": 30, "reported": None, "measured": 20.0, "used": None, "left": None, "resets_at": None},
+        "rpd": {"declared": None, "reported": 1000, "measured": None, "used": None, "left": 0,
+                "resets_at": "2026-11-20T12:00:00.500Z"},
+    }  # fmt: skip
+    assert entry["measured"][0]["high"] is None
+
+
+def test_what_is_undefined_is_null(tmp_path: Path) -> None:
+    """A latency of 0 would be the best of all."""
+    (entry,) = document(fleet_of(tmp_path, a={}), finding("unreachable", until=1e300))
+    assert entry["latency_s"] is None and entry["resets_at"] is None and entry["account"] is None
+
+
+def test_no_key_stands_in_the_document(tmp_path: Path) -> None:
+    """It is pasted into issues, and a provider's words may hold the key in any field."""
+    fleet = fleet_of(tmp_path, a={"keys": ["sk-secret-0123456789"]})
+    (entry,) = document(fleet, finding("invalid", why="no: sk-secret-0123456789", nearest=["sk-secret-0123456789"]))
+    assert "sk-secret-0123456789" not in json.dumps(entry)
