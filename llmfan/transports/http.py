@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import resource
 import ssl
 import urllib.request
@@ -52,7 +53,7 @@ class HttpTransport:
         self._sweeping = False
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
         self._stale: dict[str, int] = {}
-        self._headers: dict[int, CIMultiDict[str]] = {}
+        self._headers: dict[Endpoint, CIMultiDict[str]] = {}
 
     async def send(self, endpoint: Endpoint, body: bytes, reader: StreamReader | None) -> Reply:
         """Sends and reads to the end. A cancelled task stays cancelled; a passed deadline is a reply like any other."""
@@ -72,7 +73,8 @@ class HttpTransport:
                 raise  # someone else wants it gone as well
             return self._failed(watch, "timeout", watch.phase, watch.why)
         except TimeoutError:  # aiohttp's connect timeouts are TimeoutErrors too
-            return self._failed(watch, "connect_timeout", "connect", f"no connection within {CONNECT_S:g} s")
+            within = min(CONNECT_S, 0.9 * endpoint.timeout)
+            return self._failed(watch, "connect_timeout", "connect", f"no connection within {within:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return self._failed(watch, *_fault(error, watch.phase))
         finally:
@@ -158,12 +160,12 @@ class HttpTransport:
 
     def _headers_of(self, endpoint: Endpoint) -> CIMultiDict[str]:
         """In aiohttp's own form, made once. Answers are small: compressing them would only delay a stream."""
-        headers = self._headers.get(id(endpoint))
+        headers = self._headers.get(endpoint)
         if headers is None:
             headers = CIMultiDict(endpoint.headers)
             if self._stale.get(self._url(endpoint.url).authority, 0) >= STALE_LIMIT:
                 headers["Connection"] = "close"
-            self._headers[id(endpoint)] = headers
+            self._headers[endpoint] = headers
         return headers
 
     def _failed(self, watch: _Watch, fault: str, phase: str, detail: str) -> Reply:
@@ -227,7 +229,8 @@ def _fault(error: Exception, phase: str) -> tuple[str, str, str]:
     if isinstance(error, (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError)):
         return "proxy", "connect", f"the proxy: {text}"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return "refused", "connect", str(text)
+        where = f"{error.host}:{error.port}"
+        return "refused", "connect", where if code in (None, errno.ECONNREFUSED) else f"{where}: {os.strerror(code)}"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "disconnected", phase, "the server closed the connection without an answer"
     if isinstance(error, aiohttp.ClientPayloadError):
