@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from llmfan.conduct.tallies import Tallies
 from llmfan.entries import Elsewhere, KeyState
+from llmfan.limits.window import Calendar
 from llmfan.ports import Ledger
 from llmfan.records import Booking, Known
 from llmfan.scheduling.claim import Claim
@@ -66,8 +67,7 @@ class Bookkeeper:
         elsewhere = self._ledger.elsewhere()
         if elsewhere is not None:
             self._neighbours.heed(elsewhere, now)
-        if self._dispatcher.unbooked:
-            self._ledger.book(lambda more: self._bookings_after(more, now))
+        self._write_after(now)
         if now - self._kept_at >= KEEP_S:
             self.keep(now)
         elif now - self._flushed_at >= FLUSH_S:
@@ -77,14 +77,17 @@ class Bookkeeper:
     def keep(self, now: float) -> None:
         """What is known by now of limits, answers and accounts."""
         self._kept_at = now
-        if self._dispatcher.unbooked:
-            self._ledger.book(lambda more: self._bookings_after(more, now))
         self._flush(now)
         self._ledger.keep(known_of(self._dispatcher, self._wall(now)))
 
     def _flush(self, now: float) -> None:
-        """What was answered, and which keys are otherwise than they were."""
+        """What was answered, what others were heard to have spent, and which keys are otherwise than they were."""
         self._flushed_at = now
+        for meter in {m for lane in self._dispatcher.lanes for m in lane.meters if isinstance(m, Calendar)}:
+            if meter.strangers:
+                self._dispatcher.unbooked.append((meter, meter.strangers))
+                meter.strangers = 0.0
+        self._write_after(now)
         if tallies := self.tallies.taken():
             self._ledger.tally(tallies)
         states = conditions(self._dispatcher.lanes, self.tallies.answered, now, self._wall, self._speed)
@@ -93,9 +96,15 @@ class Bookkeeper:
             self._told.update({(state.key, state.model): state for state in news})
             self._ledger.keep(Known(states=news))
 
-    def _bookings_after(self, elsewhere: Elsewhere, now: float) -> list[Booking]:
-        self._neighbours.heed(elsewhere, now)
-        return self._bookings(now)
+    def _write_after(self, now: float) -> None:
+        """What was given back or turned out dearer since the last send."""
+
+        def decide(elsewhere: Elsewhere) -> Sequence[Booking]:
+            self._neighbours.heed(elsewhere, now)
+            return self._bookings(now)
+
+        if self._dispatcher.unbooked:
+            self._ledger.book(decide)
 
     def _bookings(self, now: float) -> list[Booking]:
         at, spent = self._wall(now), self._dispatcher.unbooked

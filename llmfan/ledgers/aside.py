@@ -15,6 +15,7 @@ from pathlib import Path
 _PATIENCE_S = 5.0
 #: Before the file itself: a log without its database would be taken for that of the next one.
 _PARTS = ("-wal", "-shm", "")
+_HEAD = b"SQLite format 3\0"
 
 
 class Damaged(Exception):
@@ -59,6 +60,8 @@ def make_private(place: Path) -> None:
         found = os.fstat(file)
         if not stat.S_ISREG(found.st_mode):
             raise Foreign("it is not a regular file")
+        if os.read(file, len(_HEAD)) not in (_HEAD, b""):  # SQLite would see it too, and delete the log beside it
+            raise Damaged("file is not a database")
         if found.st_mode & 0o077:
             with contextlib.suppress(OSError):  # another user's, who let us in
                 os.fchmod(file, 0o600)

@@ -20,6 +20,8 @@ from llmfan.secret import Redactor
 from llmfan.settings import Fleet
 from llmfan.units import DAY
 
+#: Looked through in a few milliseconds.
+_SMALL = 2000
 _Say = Callable[[str], None]
 _Clock = Callable[[], float]
 
@@ -42,7 +44,7 @@ def open_ledger(
             raise Foreign("no home folder is known")
         make_folder(place.parent)
         with alone_in(place.parent):
-            connection = _open(place, say, wall())
+            connection = _open(place, say, wall(), clock())
         return _ledger(Database(place, connection, say, clock), fleet, say, wall, clock)
     except (OSError, sqlite3.Error, Foreign) as error:
         return _unwritable(place, fleet, say, wall, clock, error)
@@ -80,10 +82,10 @@ def _place(path: str | None) -> Path:
     return Path(path) if path else default_path(os.environ)
 
 
-def _open(place: Path, say: _Say, now: float) -> sqlite3.Connection:
+def _open(place: Path, say: _Say, now: float, beat: float) -> sqlite3.Connection:
     """A file that cannot be used is moved away, and the second try makes a new one."""
     try:
-        return _prepared(place, now)
+        return _prepared(place, now, beat)
     except Damaged as error:
         aside = set_aside(place, "damaged", now)
         say(f"{place}: the ledger is damaged ({error}); it is kept as {aside}, and a new one begins empty")
@@ -93,10 +95,10 @@ def _open(place: Path, say: _Say, now: float) -> sqlite3.Connection:
             f"{place}: the ledger is of a newer llmfan ({_versions(error)}); it is kept as {aside}, and a new one "
             "begins empty: use that llmfan, or give each its own file (--state)"
         )
-    return _prepared(place, now)
+    return _prepared(place, now, beat)
 
 
-def _prepared(place: Path, now: float) -> sqlite3.Connection:
+def _prepared(place: Path, now: float, beat: float) -> sqlite3.Connection:
     make_private(place)
     connection = connect(place)
     try:
@@ -105,7 +107,7 @@ def _prepared(place: Path, now: float) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA journal_size_limit = 4194304")
         migrate(connection)
-        _examine(connection, now)
+        _examine(connection, now, beat)
         return connection
     except BaseException as error:
         connection.close()
@@ -114,10 +116,11 @@ def _prepared(place: Path, now: float) -> sqlite3.Connection:
         raise
 
 
-def _examine(connection: sqlite3.Connection, now: float) -> None:
-    """Page by page: once a day, and whenever somebody ended without a word."""
+def _examine(connection: sqlite3.Connection, now: float, beat: float) -> None:
+    """Page by page: a large file once a day, and whenever somebody ended without a word."""
     found = connection.execute("SELECT value FROM meta WHERE name = 'checked'").fetchone()
-    if found and 0 <= now - found[0] < DAY and not gone(connection, time.monotonic()):
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    if pages > _SMALL and found and 0 <= now - found[0] < DAY and not gone(connection, beat):
         return
     word = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if word != "ok":

@@ -157,7 +157,7 @@ def lives(pid: int, place: str, here: str, beat: float, now: float) -> bool:
 def machine() -> str:
     """Names the space in which process numbers hold: this boot of this machine, this container of it."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
             return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return os.name

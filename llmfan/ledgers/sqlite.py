@@ -196,7 +196,7 @@ class SqliteLedger:
         self._company = self._presence.company()
 
     def _tell(self) -> Elsewhere:
-        booked = [(owner, axis, amount) for (owner, axis), amount in self._news.items()]
+        booked = tuple((owner, axis, amount) for (owner, axis), amount in self._news.items())
         self._news.clear()
         self._told = self._company
         return Elsewhere(booked=booked, in_flight=self._told[0], sharers=self._told[1])

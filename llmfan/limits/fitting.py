@@ -19,10 +19,12 @@ FIXED, SLIDING, CONTINUOUS = "fixed", "sliding", "continuous"
 #: A moment may be wrong by so many times the way of a refusal, and what that does to a candidate that needs it, for
 #: each refusal.
 SLACKS = ((0.15, 1.0), (0.5, 0.6), (1.0, 0.2), (3.0, 0.02))
+#: None comes in later after its send than so many times that.
+LATEST = 3.0
 #: No more than this share of a window, however slow the way.
 SLACK_SHARE = 0.05
 #: How likely each way of counting is before anything is seen; `cold`: windows that begin with a request.
-PRIOR = {"fixed": 0.25, "cold": 0.1, "sliding": 0.25, "weighed": 0.1, "continuous": 0.3}
+PRIOR = {"fixed": 0.25, "cold": 0.1, "sliding": 0.25, "weighed": 0.05, "continuous": 0.35}
 #: A window of another length than the axis's, the shortest as a share of it, and the least it lets in: one of fewer is
 #: the same as even spacing.
 ODD_WINDOW, SHORTEST, ODD_LEAST = 0.002, 1 / 60, 5
@@ -32,12 +34,14 @@ COUNTS_REFUSED = 0.3
 STEP, FINER, SPAN = 0.02, 10, 8.0
 #: Nobody lets more windows' worth of refill pile up.
 MOST_PILED = 2.0
-#: How likely a bucket holds no whole number.
-PIECES = 0.15
+#: How likely a bucket holds anything, a whole number, a window's worth, a tenth of that.
+PIECES = (0.03, 0.1, 0.4, 0.1)
 #: Phases that are tried where no request marks one.
 PHASES = 120
 #: A hint that a candidate does not agree with (rounded up to seconds at most) speaks so much against it.
-DENIED, HINT_SLACK = 0.3, 0.15
+DENIED, HINT_SLACK = 0.3, 0.3
+#: Luck counts against a candidate for so many refusals.
+LUCK = 2
 #: Candidates that have together less than this share are left out of the bounds.
 TAIL, CAREFUL = 0.01, 0.15
 #: Rates that lie no farther apart, but for so many at either end, are told by their middle.
@@ -86,10 +90,10 @@ class Log:
         trips = [one.ended - one.sent for one in seen if one.ended > one.sent]
         self.way = min(trips, default=0.0) / 2
         quick = sorted(one.ended - one.sent for one in seen if one.taken is False)
+        trip = quick[len(quick) // 2] if quick else 0.0
         self.seen = sorted(seen, key=lambda one: one.sent)
         self.at = [min(one.sent + self.way, one.ended) for one in self.seen]
         self.period = period
-        trip = quick[len(quick) // 2] if quick else 0.0
         self.slacks = [(min(slack * trip + 1e-3, SLACK_SHARE * period), worth ** len(quick)) for slack, worth in SLACKS]
         counted = [one.taken is not False for one in self.seen]
         n = len(self.seen)
@@ -97,8 +101,9 @@ class Log:
         self.early = [0] * n
         self.late = [0] * n
         for i, one in enumerate(self.seen):
+            there = min(one.ended, one.sent + LATEST * trip) if quick else one.ended
             for j in range(i + 1, n):
-                if self.seen[j].sent >= one.ended:
+                if self.seen[j].sent >= there:
                     break
                 self.early[j] += counted[i]
                 self.late[i] += counted[j]
@@ -194,12 +199,16 @@ def _until_left(log: Log, i: int, limit: int, ghosts: bool) -> float:
 
 def _fixed(log: Log) -> Iterator[Candidate]:
     """A count that starts afresh at each boundary; only their phase is unknown."""
-    period, first, last = log.period, log.at[0], log.at[-1]
-    marks = sorted({(at - first) % period for at in log.at} | {n * period / PHASES for n in range(PHASES)})
-    for start, stop in zip(marks, [*marks[1:], period], strict=True):
-        begin = first + (start + stop) / 2 - period
-        begins = [begin + n * period for n in range(int((last - begin) / period) + 2)]
-        yield from _scaled(_counted_since(log, begins), (stop - start) / period)
+    for start, stop in _phases(log):
+        begin = log.at[0] + (start + stop) / 2 - log.period
+        begins = [begin + n * log.period for n in range(int((log.at[-1] - begin) / log.period) + 2)]
+        yield from _scaled(_counted_since(log, begins), (stop - start) / log.period)
+
+
+def _phases(log: Log) -> Iterator[tuple[float, float]]:
+    """Stretches of a window's length in which a boundary makes no difference, or hardly."""
+    marks = {(at - log.at[0]) % log.period for at in log.at} | {n * log.period / PHASES for n in range(PHASES)}
+    yield from pairwise([*sorted(marks), log.period])
 
 
 def _cold(log: Log) -> Iterator[Candidate]:
@@ -240,17 +249,21 @@ def _since(log: Log, before: Sequence[int], begins: Sequence[float], i: int, sla
 def _weighed(log: Log, ghosts: bool) -> Iterator[Candidate]:
     """This window's count, and the last one's by what of it still overlaps."""
     before = log.sums(ghosts)
-    for n in range(PHASES):
-        begin = log.at[0] + (n + 0.5) * log.period / PHASES - 2 * log.period
-        used = [_weight(log, before, i, begin) for i in range(len(log.at))]
-        taken = [used[i] - log.early[i] for i in log.taken]
-        least, most = max(taken), min(used[i] + log.late[i] for i in log.refused)
+    for start, stop in _phases(log):
+        begin = log.at[0] + (start + stop) / 2 - 2 * log.period
+        most = min(_weight(log, before, i, begin) + log.late[i] for i in log.refused)
+        room = most + (2 * log.slacks[-1][0] / log.period + 0.1) * max(most, 1.0)
+        taken: list[float] = []
+        for i in reversed(log.taken):
+            taken.append(_weight(log, before, i, begin) - log.early[i])
+            if taken[-1] > room:
+                break
         for slack, worth in log.slacks:
-            spare = slack / log.period * len(log.at)
-            low, high = max(1, math.ceil(least + 1 - spare)), math.ceil(most + 1 + spare) - 1
+            spare = (slack + (stop - start) / 2) / log.period * max(most, 1.0)
+            low, high = max(1, math.ceil(max(taken) + 1 - spare)), math.ceil(most + 1 + spare) - 1
             if low <= high:
                 lucky = sum(one + 1 + spare > low for one in taken)
-                share = worth / PHASES / (1 + lucky) ** len(log.refused)
+                share = worth * (stop - start) / log.period / (1 + lucky) ** min(LUCK, len(log.refused))
                 limits = range(low, min(high, low + 50) + 1)
                 yield from (Candidate(SLIDING, one, one, share / one) for one in limits)
                 break
@@ -293,8 +306,8 @@ def _bucket(log: Log, rate: float, ghosts: bool) -> tuple[Candidate | None, floa
         high = 1 + max(0.0, min(most + spare, MOST_PILED * figure))
         if low < high:
             lucky = sum(level + spare > low - 1 for level in taken)
-            said = _hinted(log, lambda i: 1 / rate, True) / (1 + lucky) ** len(log.refused)
-            return Candidate(CONTINUOUS, figure, figure, STEP * worth * said * _sized(low, high, figure)), 0.0
+            said = _hinted(log, lambda i: 1 / rate, True) / (1 + lucky) ** min(LUCK, len(log.refused))
+            return Candidate(CONTINUOUS, figure * (1 - STEP), figure * (1 + STEP), STEP * worth * said * _sized(low, high, figure)), 0.0
         miss = min(miss, low - high)
     return None, miss
 
@@ -318,8 +331,8 @@ def _levels(log: Log, rate: float, ghosts: bool) -> tuple[list[float], float]:
 def _sized(low: float, high: float, figure: float) -> float:
     """How likely a bucket's size lies between: mostly it is a whole number, a window's worth or a tenth of it."""
     whole = sum(1 / size for size in range(math.ceil(low), math.ceil(high)))
-    shares = (low <= figure <= high) + (low <= max(1.0, figure / 10) <= high)
-    return (PIECES * math.log(high / low) + (1 - PIECES) * whole + shares) / SPAN
+    any_ = PIECES[0] * math.log(high / low) + PIECES[1] * whole
+    return any_ + PIECES[2] * (low <= figure <= high) + PIECES[3] * (low <= max(1.0, figure / 10) <= high)
 
 
 def _hinted(log: Log, until: Callable[[int], float], at_most: bool = False) -> float:

@@ -153,6 +153,7 @@ class Calendar:
         self._next_reset = next_reset
         self._resets_at = -math.inf
         self._used = 0.0
+        self.strangers = 0.0  # what others have spent of it, not in the ledger yet
 
     def ready(self, now: float, amount: float) -> float:
         if amount > self.limit + 1e-9:
@@ -179,8 +180,9 @@ class Calendar:
         self._roll(now)
         if report.limit is not None and report.limit >= 1:
             self.limit = self.reported = report.limit
-        if report.remaining is not None:
-            self._used = max(self._used, self.limit - report.remaining)
+        if report.remaining is not None and (more := self.limit - report.remaining - self._used) > 0:
+            self._used += more
+            self.strangers += more
 
     def known(self, at: float) -> KnownLimit:
         return KnownLimit(owner=self.owner, axis=self.axis, declared=self.declared, reported=self.reported, at=at)

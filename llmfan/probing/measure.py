@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from llmfan.limits.fitting import Estimate, Seen, estimate, most_in_any
+from llmfan.limits.fitting import Estimate, Seen, estimate
 from llmfan.probing.findings import Measured
 
 #: The longest a measurement goes on, in periods.
@@ -36,7 +36,7 @@ STRICT, SOON_SHARE = 5, 1 / 4
 #: The coarse rise begins at this share of the rate known to be safe and is `e` times faster every half a burst.
 COARSE, COARSE_SENDS, COARSE_LEAST = 0.7, 0.5, 3.0
 #: The fine rise: from below the lowest rate that is possible, `e` times faster every so many requests.
-FINE, FINE_LEAST, FINE_MOST = 0.97, 15.0, 100.0
+FINE, FINE_LEAST, FINE_MOST = 0.97, 10.0, 150.0
 #: Narrow enough to stop.
 NARROW, SURE = 0.05, 0.9
 #: So many failures in a row that are no refusals, and it cannot be measured.
@@ -186,7 +186,7 @@ class Experiment:
         elif again is False and not gun.spent:
             await self._rise(taken, last)
         if not gun.spent and not self._known():
-            await self._rise_slowly()
+            await self._rise_slowly(taken)
 
     # ------------------------------------------------------------ steps
 
@@ -239,15 +239,23 @@ class Experiment:
         self._say("raising the rate")
         await gun.volley(_rising(rate, max(COARSE_LEAST, COARSE_SENDS * taken)), self._end)
 
-    async def _rise_slowly(self) -> None:
+    async def _rise_slowly(self, taken: int) -> None:
         gun, period, found = self._gun, self._period, self._estimate()
         if found.figure is None:
             return
+        await gun.wait_until(self._clock() + 1.5 * period / found.careful)
+        if await gun.volley(iter([0.0]), self._end) or gun.spent:
+            return
+        found = self._estimate()
+        if found.figure is None:
+            return
         self._say(f"about {found.figure:.0f}: raising the rate more slowly")
-        rate, top = FINE * found.careful / period, 1.1 * found.high / period
-        await gun.wait_until(self._clock() + 1.5 / rate)
-        sends = 0.8 * (self._end - self._clock()) * rate / max(0.01, 1 - rate / top)
-        await gun.volley(_rising(rate, min(FINE_MOST, max(FINE_LEAST, sends))), self._end)
+        rate = FINE * found.careful / period
+        # So slowly that there is just time to reach the figure, and to use up what has piled up then.
+        ahead, piled = math.log(found.figure / period / rate) + 0.03, 2.0 * max(0, taken - SCOUTS - 1)
+        sends = 0.9 * (self._end - self._clock()) * rate
+        root = (math.sqrt(piled + 4 * ahead * max(0.0, sends)) - math.sqrt(piled)) / (2 * ahead)
+        await gun.volley(_rising(rate, min(FINE_MOST, max(FINE_LEAST, root**2))), self._end)
 
     def _known(self) -> bool:
         found = self._estimate()

@@ -42,7 +42,9 @@ class Said(list[str]):
 
 
 def key(label: str, secret: str | None = None, *, account: str = "", missing: str = "") -> KeySettings:
-    return KeySettings(label=label, account=account or label, secret=Secret(secret) if secret else None, missing=missing)
+    return KeySettings(
+        label=label, account=account or label, secret=Secret(secret) if secret else None, missing=missing
+    )
 
 
 def provider(
@@ -74,7 +76,9 @@ def opened(path: Path, of: Fleet | None = None, time: Time | None = None, said: 
     return ledger
 
 
-def spend(ledger: SqliteLedger, owner: str = "p#1", axis: str = "rpm", amount: float = 1.0, at: float = NOON) -> Elsewhere:
+def spend(
+    ledger: SqliteLedger, owner: str = "p#1", axis: str = "rpm", amount: float = 1.0, at: float = NOON
+) -> Elsewhere:
     """Books so much; gives what the ledger told of the others."""
     told: list[Elsewhere] = []
 

@@ -31,10 +31,19 @@ def kept(path: Path, *limits: KnownLimit) -> tuple[KnownLimit, list[Change]]:
 
 def test_silence_wipes_nothing(tmp_path: Path) -> None:
     """A run that saw no header would make the next one begin without the limit an earlier one was told."""
-    full = limit(reported=60.0, measured=55.0, kind="paced", guard_s=2.0, confidence=0.7, counts="sliding", declared=30.0)
+    full = limit(
+        reported=60.0, measured=55.0, kind="paced", guard_s=2.0, confidence=0.7, counts="sliding", declared=30.0
+    )
     found, _ = kept(tmp_path / "l", full, limit(NOON + 1))
     assert found == limit(
-        NOON + 1, reported=60.0, measured=55.0, kind="paced", guard_s=2.0, confidence=0.7, counts="sliding", declared=30.0
+        NOON + 1,
+        reported=60.0,
+        measured=55.0,
+        kind="paced",
+        guard_s=2.0,
+        confidence=0.7,
+        counts="sliding",
+        declared=30.0,
     )
 
 
@@ -77,8 +86,11 @@ def test_a_figure_that_becomes_another_is_written_down(tmp_path: Path) -> None:
     ]
     _, changes = kept(tmp_path / "l", *said)
     assert [(c.source, c.before, c.after, c.at - NOON) for c in changes] == [
-        ("reported", None, 60.0, 0), ("reported", 60.0, 20.0, 2), ("declared", 30.0, 40.0, 2), ("measured", None, 19.0, 3),
-    ]  # fmt: skip
+        ("reported", None, 60.0, 0),
+        ("reported", 60.0, 20.0, 2),
+        ("declared", 30.0, 40.0, 2),
+        ("measured", None, 19.0, 3),
+    ]
 
 
 def test_a_wobble_is_no_change_and_a_slow_drift_is(tmp_path: Path) -> None:

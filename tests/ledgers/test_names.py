@@ -63,7 +63,9 @@ def test_of_several_founders_the_oldest_is_taken() -> None:
 def test_one_key_under_two_names_at_one_host_is_one_owner(tmp_path: Path) -> None:
     """The provider counts it once; two counters would send twice as much."""
     url = "https://api.example.com/v1"
-    twice = fleet(provider("a", [key("a#1", "secret-one")], url=url), provider("b", [key("b#1", "secret-one")], url=url))
+    twice = fleet(
+        provider("a", [key("a#1", "secret-one")], url=url), provider("b", [key("b#1", "secret-one")], url=url)
+    )
     ledger = opened(tmp_path / "l", twice)
     spend(ledger, "a#1", amount=3)
     told = ledger.elsewhere()
@@ -145,7 +147,9 @@ def test_targets_of_one_name_at_two_places_are_two(tmp_path: Path) -> None:
     """What one project's `local/m` is like says nothing of another's."""
     from llmfan.records import Known, KnownTarget
 
-    like = KnownTarget(name="p/m", n=9, service_s=1.0, service_sigma=0.1, output_tokens=9.0, tokens_per_char=0.3, at=NOON)
+    like = KnownTarget(
+        name="p/m", n=9, service_s=1.0, service_sigma=0.1, output_tokens=9.0, tokens_per_char=0.3, at=NOON
+    )
     first = opened(tmp_path / "l", fleet(provider("p", [key("p#1", "s-1")], url="https://one.example/v1")))
     first.keep(Known(targets=[like]))
     assert first.known().targets == [like]

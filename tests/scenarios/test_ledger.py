@@ -10,6 +10,7 @@ import pytest
 from llmfan.ledgers.memory import MemoryLedger
 from llmfan.options import RunOptions
 from llmfan.records import Known
+from llmfan.settings import HeaderRow, Preset
 from llmfan.simulation.fake import always, good
 from tests.scenarios.world import Happened, play, provider
 
@@ -99,3 +100,17 @@ def test_a_shared_account_found_before_is_counted_as_one_unless_the_file_says_ot
     fleet = [provider("a", 2, axes={"rpm": 10}, accounts=accounts or ["a#1", "a#2"])]
     happened = play(tmp_path, fleet, {"a": good()}, 20, ledger=ledger, options=RunOptions(max_duration=30.0))
     assert len(happened.attempts) == (10 if joined else 20)
+
+
+def test_what_others_spent_of_a_day_is_remembered_as_well(tmp_path: Path) -> None:
+    """A colleague used 90 of the day's 100: the next run, an hour later, would start as if all were there."""
+    told = {"x-ratelimit-limit-requests": "100", "x-ratelimit-remaining-requests": "9"}
+    rows = [HeaderRow(name=f"x-ratelimit-{role}-requests", axis="rpd", role=role) for role in ("limit", "remaining")]
+    preset = Preset(name="a", checked="2026-11-20", limit_headers=rows)
+    answer = {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]}
+    for name in ("1", "2"):
+        (tmp_path / name).mkdir()
+    ledger, fleet = MemoryLedger(), [provider("a", axes={"rpd": 100}, preset=preset)]
+    play(tmp_path / "1", fleet, {"a": always(200, answer, told)}, 1, ledger=ledger)
+    assert sum(booking.amount for booking in ledger.booked(0.0)) == 91
+    assert play(tmp_path / "2", fleet, {"a": good()}, 20, ledger=ledger).by("a") == 9
