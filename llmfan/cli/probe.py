@@ -14,6 +14,7 @@ from llmfan.cli.version import show_version
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from llmfan.ports import Ledger
     from llmfan.probing.course import Course, Watching
     from llmfan.probing.findings import Finding
     from llmfan.probing.prober import ProbeOptions, Prober
@@ -56,9 +57,14 @@ def probe(
     most = _checked(measure, free, yes, max_requests)
     given.tell_notes(fleet, verbose, quiet)
     try:
-        course = _course(fleet, env, ProbeOptions(free=free, all_models=all_models, timeout=seconds), quiet)
-        course.go(lambda findings: _watch(findings, quiet), None if most is None else lambda prober: _agreed(prober, most, yes))
-        code = _end(course, fleet, state, json_, verbose, require or int(any_))
+        ledger = given.ledger(state, fleet)
+        try:
+            course = _course(fleet, ledger, env, ProbeOptions(free=free, all_models=all_models, timeout=seconds), quiet)
+            course.go(lambda findings: _watch(findings, quiet), None if most is None else lambda prober: _agreed(prober, most, yes))
+            course.keep(ledger)
+        finally:
+            ledger.close()
+        code = _end(course, fleet, json_, verbose, require or int(any_))
     except BrokenPipeError:
         raise
     except OSError as error:  # stdout is a file on a full disk
@@ -89,11 +95,15 @@ def _checked(measure: bool, free: bool, yes: bool, most: int) -> int | None:
     return most
 
 
-def _course(fleet: Fleet, env: dict[str, str], options: ProbeOptions, quiet: bool) -> Course:
+def _course(fleet: Fleet, ledger: Ledger, env: dict[str, str], options: ProbeOptions, quiet: bool) -> Course:
+    import time
+
+    from llmfan.probing.clerk import Clerk
     from llmfan.probing.course import Course
     from llmfan.runfile import redactor
 
-    return Course(fleet, options, env=env, redact=redactor(fleet), say=_nothing if quiet else given.tell)
+    say, clerk = _nothing if quiet else given.tell, Clerk(ledger, fleet, time.time)
+    return Course(fleet, options, env=env, redact=redactor(fleet), say=say, clerk=clerk)
 
 
 def _watch(findings: list[Finding], quiet: bool) -> Watching:
@@ -117,18 +127,12 @@ def _agreed(prober: Prober, most: int, yes: bool) -> list[Plan]:
         return []
 
 
-def _end(course: Course, fleet: Fleet, state: str | None, json_: bool, verbose: bool, require: int) -> int:
-    """Keeps what was found, prints it, and says whether it is enough."""
+def _end(course: Course, fleet: Fleet, json_: bool, verbose: bool, require: int) -> int:
+    """Prints what was found, and says whether it is enough."""
     import time
 
     from llmfan.probing.course import close_open
-    from llmfan.probing.remember import remember
 
-    ledger = given.ledger(state, fleet)
-    try:
-        remember(ledger, fleet, course.findings, course.shots, time.time())
-    finally:
-        ledger.close()
     close_open(course.findings)
     if json_:
         import msgspec
@@ -148,7 +152,7 @@ def _end(course: Course, fleet: Fleet, state: str | None, json_: bool, verbose: 
 
 def _code(findings: Sequence[Finding], require: int) -> int:
     """4: no key is there; 0: enough are ok, or, where no number was asked for, all that are there."""
-    there = {f.key for f in findings if f.state != "missing"}
+    there = {f.key for f in findings if f.state != "missing" and (f.mask or f.state != "retired")}
     if not there:
         return 4
     if require:

@@ -30,7 +30,10 @@ def is_damage(error: Exception) -> bool:
 
 
 class Database:
-    """`trouble`: what is wrong at the moment; "" while all is well. `damaged` never heals while the file is open."""
+    """`trouble`: what is wrong at the moment; "" while all is well. One given at the start never ends, and was said.
+
+    `damaged` does not heal while the file is open.
+    """
 
     def __init__(
         self, path: Path, connection: sqlite3.Connection, say: Callable[[str], None], clock: Callable[[], float],
@@ -38,6 +41,7 @@ class Database:
     ):  # fmt: skip
         self.path, self.connection, self.trouble = path, connection, trouble
         self.damaged = self.closed = False
+        self.given_up = bool(trouble)
         self._say, self._clock = say, clock
         self._said: set[str] = set()
         self._retry = float("inf") if trouble else 0.0
@@ -89,7 +93,7 @@ class Database:
 
     def hasten(self) -> None:
         """The next write is tried at once, whatever came of the last one."""
-        self._retry = min(self._retry, self._clock())
+        self._retry = self._retry if self.given_up else 0.0
 
     def close(self) -> None:
         self.closed = True

@@ -121,7 +121,7 @@ class SqliteLedger:
             return
         self._database.hasten()
         self._write()
-        if self._pending:
+        if self._pending and not self._database.given_up:
             self._say(
                 f"{self._database.path}: what this process spent and learned in the end could not be written "
                 f"({self._database.trouble}): the next one does not know of it"

@@ -155,3 +155,10 @@ def next_boundary(now: dt.datetime, zone: str, month: bool = False) -> dt.dateti
     else:
         day += dt.timedelta(days=1)
     return dt.datetime.combine(day, dt.time(), tzinfo=tz).astimezone(dt.UTC)
+
+
+def last_boundary(now: dt.datetime, zone: str, month: bool = False) -> dt.datetime:
+    """The midnight (or first of a month) of a zone that came last, as UTC; a moment on it is its own."""
+    tz = dt.UTC if zone == "utc" else ZoneInfo(zone)
+    day = now.astimezone(tz).date()
+    return dt.datetime.combine(day.replace(day=1) if month else day, dt.time(), tzinfo=tz).astimezone(dt.UTC)

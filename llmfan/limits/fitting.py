@@ -36,8 +36,11 @@ STEP, FINER, SPAN = 0.02, 10, 8.0
 MOST_PILED = 2.0
 #: How likely a bucket holds anything, a whole number, a window's worth, a tenth of that.
 PIECES = (0.03, 0.1, 0.4, 0.1)
-#: Phases that are tried where no request marks one.
-PHASES = 120
+#: Phases that are tried where no request marks one; those closer than this share of a window are not told apart.
+PHASES, CLOSE = 120, 1 / 1000
+#: So many of those that were taken are looked at one by one.
+SOME = 80
+TINY = 1e-9
 #: A hint that a candidate does not agree with (rounded up to seconds at most) speaks so much against it.
 DENIED, HINT_SLACK = 0.3, 0.3
 #: Luck counts against a candidate for so many refusals.
@@ -67,7 +70,7 @@ class Candidate(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """`careful`: hardly below the truth's lowest likely place; `width`: how far the bounds lie apart, as a share of the
+    """`careful`: where the lowest of what is possible begins to be likely; `width`: how far the bounds lie apart, as a share of the
     figure.
     """
 
@@ -137,8 +140,11 @@ def estimate(seen: Sequence[Seen], period: float) -> Estimate:
         figure = (least + most) / 2
     low = _quantile([(one.low, one.weight) for one in found], TAIL)
     high = _quantile([(one.high, one.weight) for one in found], 1 - TAIL)
-    careful = min(figure, _quantile([(one.low, one.weight) for one in found], CAREFUL))
-    return Estimate(figure, min(low, figure), max(high, figure), counts, by_kind[counts] / total, careful)
+    careful = min(
+        _quantile([(one.low, one.weight) for one in found if one.counts == kind], CAREFUL)
+        for kind, weight in by_kind.items() if weight > TAIL * total
+    )  # fmt: skip
+    return Estimate(figure, min(low, figure), max(high, figure), counts, by_kind[counts] / total, min(careful, figure))
 
 
 def candidates(log: Log) -> Iterator[Candidate]:
@@ -208,7 +214,11 @@ def _fixed(log: Log) -> Iterator[Candidate]:
 def _phases(log: Log) -> Iterator[tuple[float, float]]:
     """Stretches of a window's length in which a boundary makes no difference, or hardly."""
     marks = {(at - log.at[0]) % log.period for at in log.at} | {n * log.period / PHASES for n in range(PHASES)}
-    yield from pairwise([*sorted(marks), log.period])
+    start = 0.0
+    for mark in [*sorted(marks), log.period]:
+        if mark - start > CLOSE * log.period:
+            yield start, mark
+            start = mark
 
 
 def _cold(log: Log) -> Iterator[Candidate]:
@@ -249,32 +259,34 @@ def _since(log: Log, before: Sequence[int], begins: Sequence[float], i: int, sla
 def _weighed(log: Log, ghosts: bool) -> Iterator[Candidate]:
     """This window's count, and the last one's by what of it still overlaps."""
     before = log.sums(ghosts)
+    some = [*log.taken[:: -max(1, len(log.taken) // SOME)], *(i - 1 for i in log.refused if i - 1 in log.taken)]
     for start, stop in _phases(log):
         begin = log.at[0] + (start + stop) / 2 - 2 * log.period
-        most = min(_weight(log, before, i, begin) + log.late[i] for i in log.refused)
-        room = most + (2 * log.slacks[-1][0] / log.period + 0.1) * max(most, 1.0)
-        taken: list[float] = []
-        for i in reversed(log.taken):
-            taken.append(_weight(log, before, i, begin) - log.early[i])
-            if taken[-1] > room:
+        refused = [_weight(log, before, i, begin, log.late[i]) for i in log.refused]
+        roughly = min(now + last for now, last in refused)
+        taken: list[tuple[float, float]] = []
+        for i in some:
+            taken.append(_weight(log, before, i, begin, -log.early[i]))
+            if taken[-1][0] > roughly:
                 break
         for slack, worth in log.slacks:
-            spare = (slack + (stop - start) / 2) / log.period * max(most, 1.0)
-            low, high = max(1, math.ceil(max(taken) + 1 - spare)), math.ceil(most + 1 + spare) - 1
+            share = (slack + (stop - start) / 2) / log.period
+            least, most = max(now - last * share for now, last in taken), min(now + last * share for now, last in refused)
+            low, high = max(1, math.ceil(least + 1 - TINY)), math.ceil(most + 1 - TINY) - 1
             if low <= high:
-                lucky = sum(one + 1 + spare > low for one in taken)
-                share = worth * (stop - start) / log.period / (1 + lucky) ** min(LUCK, len(log.refused))
+                lucky = sum(now + last * share + 1 > low for now, last in taken)
+                weight = worth * (stop - start) / log.period / (1 + lucky) ** min(LUCK, len(log.refused))
                 limits = range(low, min(high, low + 50) + 1)
-                yield from (Candidate(SLIDING, one, one, share / one) for one in limits)
+                yield from (Candidate(SLIDING, one, one, weight / one) for one in limits)
                 break
 
 
-def _weight(log: Log, before: Sequence[int], i: int, begin: float) -> float:
-    """What counted when a request came in; `begin`: of any window before the first request."""
+def _weight(log: Log, before: Sequence[int], i: int, begin: float, more: int) -> tuple[float, float]:
+    """What counted when a request came in, and the count of the last window; `begin`: of any window before the first."""
     through = (log.at[i] - begin) % log.period
     now = bisect_left(log.at, log.at[i] - through)
-    last = bisect_left(log.at, log.at[i] - through - log.period)
-    return (before[now] - before[last]) * (1 - through / log.period) + before[i] - before[min(now, i)]
+    last = before[now] - before[bisect_left(log.at, log.at[i] - through - log.period)]
+    return last * (1 - through / log.period) + before[i] - before[min(now, i)] + more, float(last)
 
 
 def _continuous(log: Log, ghosts: bool) -> Iterator[Candidate]:

@@ -9,10 +9,12 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from llmfan.ports import Transport
+from llmfan.ports import Ledger, Transport
+from llmfan.probing.clerk import Clerk
 from llmfan.probing.findings import Finding
 from llmfan.probing.key_probe import Shot
 from llmfan.probing.prober import ProbeOptions, Prober
+from llmfan.probing.remember import remember
 from llmfan.probing.spending import Plan, spend
 from llmfan.settings import Fleet
 
@@ -39,8 +41,10 @@ class Course:
         env: Mapping[str, str],
         redact: Callable[[str], str],
         say: Callable[[str], None],
+        clerk: Clerk,
     ):
         self._fleet, self._options, self._env, self._redact, self._say = fleet, options, env, redact, say
+        self._clerk = clerk
         self.signal = 0
         self.prober: Prober | None = None
 
@@ -59,7 +63,7 @@ class Course:
             try:
                 prober = self.prober = Prober(
                     self._fleet, transport, self._options,
-                    clock=time.perf_counter, wall=time.time, env=self._env, redact=self._redact,
+                    clock=time.perf_counter, wall=time.time, env=self._env, redact=self._redact, clerk=self._clerk,
                 )  # fmt: skip
                 runner.run(self._watched(prober.run(), watch(prober.findings)))
                 found = spending(prober) if spending is not None and not self.signal else []
@@ -67,6 +71,11 @@ class Course:
                     runner.run(self._watched(spend(found, time.perf_counter, self._say), None))
             finally:
                 runner.run(transport.close())
+
+    def keep(self, ledger: Ledger) -> None:
+        """What was found, for `status`, `plan` and `run`."""
+        remember(ledger, self._fleet, self.findings, self.shots, time.time())
+        self._clerk.hear(self.findings)
 
     async def _watched(self, work: Coroutine[Any, Any, None], watcher: Watching | None) -> None:
         """Until the work is done or a signal comes. The table is drawn here, not where answers are read."""

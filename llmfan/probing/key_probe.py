@@ -8,6 +8,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from llmfan.dialects.waits import next_day
+from llmfan.probing.clerk import Clerk
 from llmfan.probing.findings import Finding
 from llmfan.probing.listings import Listings
 from llmfan.probing.nearest import nearest
@@ -37,8 +38,7 @@ AGAIN_S = 1.0
 class Shot(Struct, frozen=True, kw_only=True):
     """One completion that was sent. `sent` and `ended` are moments of the clock, `at` is Unix time.
 
-    `outcome`: `ok`, `refused` (429) or `failed`; `counted`: the provider has likely counted it; `left`: (limit, left)
-    by axis, as its answer told.
+    `outcome`: `ok`, `refused` (429) or `failed`; `left`: (limit, left) by axis, as its answer told.
     """
 
     key: str
@@ -47,7 +47,6 @@ class Shot(Struct, frozen=True, kw_only=True):
     sent: float
     ended: float
     outcome: str
-    counted: bool
     input_tokens: int = 0
     output_tokens: int = 0
     left: dict[str, tuple[float, float]] = {}
@@ -65,10 +64,11 @@ class KeyProbe:
         *,
         free: bool,
         wall: Callable[[], float],
+        clerk: Clerk,
     ):
         self.sheet, self.key, self.asked = sheet, sheet.key, sheet.asked
         self._wire, self._listings, self._shots = wire, listings, shots
-        self._free, self._wall = free, wall
+        self._free, self._wall, self._clerk = free, wall, clerk
         self._proof = Proof(sheet, wire, listings, wall)
         self._cap = CAP
 
@@ -89,8 +89,11 @@ class KeyProbe:
         self, model: ModelSettings, finding: Finding, *, paced: bool = True
     ) -> tuple[Reply, Answer | Failure]:
         """Sends one completion, and keeps what it tells of time and limits."""
+        self._clerk.ahead(self.key.label, model.name)
         reply = await self._wire.ask(self.key, model, self._cap, paced=paced)
         outcome = self._wire.outcome(reply)
+        if isinstance(outcome, Failure) and (outcome.free or outcome.kind == "bad_request"):
+            self._clerk.back(self.key.label, model.name)
         self.sheet.took(reply, [finding])
         reports = self._wire.reports(reply, outcome)
         declared = self._wire.provider.limits[self.key.label, model.name].axes
@@ -181,7 +184,6 @@ def _shot(
     return Shot(
         key=label, model=model, at=at, sent=reply.sent, ended=reply.ended,
         outcome="ok" if ok else "refused" if reply.status == 429 else "failed",
-        counted=isinstance(outcome, Answer) or (not outcome.free and outcome.kind != "bad_request"),
         input_tokens=usage.input_tokens if usage else 0, output_tokens=usage.output_tokens if usage else 0,
         left=left if ok else {},
     )  # fmt: skip

@@ -251,8 +251,9 @@ class Experiment:
             return
         self._say(f"about {found.figure:.0f}: raising the rate more slowly")
         rate = FINE * found.careful / period
-        # So slowly that there is just time to reach the figure, and to use up what has piled up then.
-        ahead, piled = math.log(found.figure / period / rate) + 0.03, 2.0 * max(0, taken - SCOUTS - 1)
+        # So slowly that there is just time to pass the figure, and to use up what has piled up then.
+        goal = math.sqrt(found.figure * min(found.high, 2 * found.figure)) / period
+        ahead, piled = math.log(goal / rate) + 0.03, 2.0 * max(0, taken - SCOUTS - 1)
         sends = 0.9 * (self._end - self._clock()) * rate
         root = (math.sqrt(piled + 4 * ahead * max(0.0, sends)) - math.sqrt(piled)) / (2 * ahead)
         await gun.volley(_rising(rate, min(FINE_MOST, max(FINE_LEAST, root**2))), self._end)

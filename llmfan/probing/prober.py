@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 
 from llmfan.ports import Clock, Transport
+from llmfan.probing.clerk import Clerk
 from llmfan.probing.findings import Finding
 from llmfan.probing.key_probe import KeyProbe, Shot
 from llmfan.probing.listings import Listings
@@ -46,13 +47,14 @@ class Prober:
         wall: Callable[[], float],
         env: Mapping[str, str],
         redact: Callable[[str], str],
+        clerk: Clerk,
     ):
         self.findings: list[Finding] = []
         self.houses: dict[str, House] = {}
         for provider in fleet.providers:
             timeout = options.timeout or min(TIMEOUT_S, provider.timeout)
             wire = Wire(provider, transport, timeout, clock=clock, wall=wall, env=env)
-            house = House(provider, wire, options, wall=wall, redact=redact)
+            house = House(provider, wire, options, wall=wall, redact=redact, clerk=clerk)
             self.houses[provider.name] = house
             self.findings += house.findings
 
@@ -78,6 +80,7 @@ class House:
         *,
         wall: Callable[[], float],
         redact: Callable[[str], str],
+        clerk: Clerk,
     ):
         self.provider, self.wire = provider, wire
         self.shots: list[Shot] = []
@@ -89,8 +92,10 @@ class House:
             asked = self._blank(key, options.all_models)
             self.findings += [finding for _, finding in asked]
             if self._can_be_asked(key) and asked:
-                probe = KeyProbe(Sheet(key, asked, redact), wire, listings, self.shots, free=options.free, wall=wall)
-                self.probes.append(probe)
+                sheet = Sheet(key, asked, redact)
+                self.probes.append(
+                    KeyProbe(sheet, wire, listings, self.shots, free=options.free, wall=wall, clerk=clerk)
+                )
 
     async def run(self) -> None:
         room = asyncio.Semaphore(AT_ONCE)

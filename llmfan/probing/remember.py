@@ -11,8 +11,8 @@ from llmfan.ports import Ledger
 from llmfan.probing.findings import Finding
 from llmfan.probing.key_probe import Shot
 from llmfan.probing.siblings import is_written
-from llmfan.records import Booking, Known, KnownLimit
-from llmfan.settings import AXES, Fleet, KeySettings, Provider
+from llmfan.records import Known, KnownLimit
+from llmfan.settings import Fleet, KeySettings, Provider
 from llmfan.units import MINUTE
 
 #: States of a key as a whole; all others hold for the model that was asked.
@@ -20,12 +20,9 @@ _OF_KEY: tuple[State, ...] = ("invalid", "no_credit", "unreachable", "missing", 
 
 
 def remember(ledger: Ledger, fleet: Fleet, findings: Iterable[Finding], shots: Iterable[Shot], now: float) -> None:
-    """Everything at once, after the last answer; `now` is Unix time."""
+    """After the last answer; `now` is Unix time. What was sent has been booked before (see `clerk`)."""
     found, sent = [finding for finding in findings if finding.state], list(shots)
     known = ledger.known()
-    bookings = list(bookings_of(sent, fleet))
-    if bookings:
-        ledger.book(lambda _: bookings)
     if sent:
         ledger.tally(tallies_of(sent))
     places = {key.label: (p, key) for p in fleet.providers for key in p.keys}
@@ -90,19 +87,6 @@ def shared_owners(provider: Provider, findings: Iterable[Finding]) -> Iterator[t
         pair = [owner_of(axis, limits, provider.name, keys[label], finding.model) for label in (finding.key, first)]
         if pair[0] != pair[1]:
             yield pair[0], pair[1]
-
-
-def bookings_of(shots: Iterable[Shot], fleet: Fleet) -> Iterator[Booking]:
-    """What was sent counts against every limit on requests; one token more or less against none."""
-    places = {key.label: (p, key) for p in fleet.providers for key in p.keys}
-    for shot in shots:
-        if shot.counted:
-            provider, key = places[shot.key]
-            limits = provider.limits[shot.key, shot.model]
-            for axis in limits.axes:
-                if AXES[axis][0] == "requests":
-                    owner = owner_of(axis, limits, provider.name, key, shot.model)
-                    yield Booking(owner=owner, axis=axis, amount=1.0, at=shot.at)
 
 
 def tallies_of(shots: Iterable[Shot]) -> list[Tally]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
-from llmfan.limits.axes import next_boundary
+from llmfan.limits.axes import last_boundary, next_boundary
 from llmfan.settings import AXES
 from llmfan.units import DAY, MONTH
 
@@ -56,10 +55,3 @@ class Almanac:
             return Window(self.now - (MONTH if month else DAY), None)
         end = next_boundary(self.moment, reset, month).timestamp()
         return Window(last_boundary(self.moment, reset, month).timestamp(), end)
-
-
-def last_boundary(now: dt.datetime, zone: str, month: bool = False) -> dt.datetime:
-    """The midnight (or first of a month) of a zone that came last, as UTC; a moment on it is its own."""
-    tz = dt.UTC if zone == "utc" else ZoneInfo(zone)
-    day = now.astimezone(tz).date()
-    return dt.datetime.combine(day.replace(day=1) if month else day, dt.time(), tzinfo=tz).astimezone(dt.UTC)

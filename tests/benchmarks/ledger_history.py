@@ -1,61 +1,70 @@
-"""A year of heavy use, written through the ledger's own door with a clock that is moved: keys that never rest."""
+"""A year of heavy use, written through the ledger's own door with a clock that is moved."""
 
 from __future__ import annotations
 
-import math
 import random
 from pathlib import Path
 
 from llmfan.entries import KeyState, Tally
+from llmfan.inputs.config import load_fleet
 from llmfan.ledgers.opening import open_ledger
 from llmfan.ledgers.sqlite import SqliteLedger
 from llmfan.records import Booking, Known, KnownLimit, KnownTarget
-from llmfan.secret import Secret
-from llmfan.settings import Fleet, KeySettings, LimitSet, ModelSettings, Preset, Provider
+from llmfan.settings import Fleet
 from llmfan.units import DAY, HOUR, MINUTE
 
-#: 2026-11-21 12:00 UTC.
-NOW = 1795262400.0
-AXES = {"rpm": 30.0, "tpm": 60_000.0, "rpd": 14_400.0, "tpd": 1_000_000.0}
+AXES = {"rpm": 30.0, "tpm": 60_000.0, "rpd": 14_400.0, "tpd": 10_000_000.0}
 PER_PROVIDER = 10
 
 
-def fleet_of(keys: int) -> Fleet:
-    return Fleet(file="providers.yaml", providers=[_provider(n) for n in range(math.ceil(keys / PER_PROVIDER))])
+def write_fleet(folder: Path, keys: int) -> tuple[Path, dict[str, str]]:
+    """A providers file, and the variables it names."""
+    lines, env = ["version: 1", "providers:"], {}
+    limits = ", ".join(f"{axis}: {figure:.0f}" for axis, figure in AXES.items())
+    for n in range(keys // PER_PROVIDER):
+        lines += [f"  p{n}:", f"    base_url: https://p{n}.example/v1", "    model: m", "    keys:"]
+        for k in range(PER_PROVIDER):
+            env[f"BENCH_{n}_{k}"] = f"a-key-that-opens-nothing-{n}-{k}"
+            lines.append(f"      - $BENCH_{n}_{k}")
+        lines.append(f"    limits: {{{limits}}}")
+    path = folder / "fleet.yaml"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path, env
 
 
-def write_year(path: Path, keys: int, *, days: int = 365, hours_a_day: int = 24) -> None:
-    """Up to `NOW`: an entry an hour for each key and axis, and one a second or so for the last two hours."""
-    fleet, time = fleet_of(keys), [NOW - days * DAY]
+def write_year(path: Path, fleet: Fleet, until: float, *, days: int = 365, hours_a_day: int = 24) -> None:
+    """An entry an hour for each key and axis, and one every two seconds for the last two hours."""
+    time = [until - days * DAY]
     ledger = open_ledger(str(path), fleet, print, wall=lambda: time[0], clock=lambda: time[0])
     assert isinstance(ledger, SqliteLedger)
     labels = [key.label for provider in fleet.providers for key in provider.keys]
     rng = random.Random(1)
     spreads = [_spread(600, rng) for _ in range(50)]
-    while time[0] < NOW - 2 * HOUR:
-        if time[0] % DAY < hours_a_day * HOUR:
-            _busy(ledger, labels, time[0], spreads)
-        _settle(ledger)
+    while time[0] < until - 2 * HOUR:
+        if (until - time[0]) % DAY <= hours_a_day * HOUR:
+            at = time[0] + HOUR - 1
+            ledger.book(lambda _, at=at: _bookings(labels, at, 600))  # type: ignore[misc]
+            rows = [_tally(label, at, 600, spreads[n % len(spreads)]) for n, label in enumerate(labels)]
+            ledger.tally(rows)
+        _settle(ledger, 8)
         time[0] += HOUR
-    while time[0] < NOW:
+    while time[0] < until:
         for second in range(0, 60, 2):  # thirty a minute
             ledger.book(lambda _, at=time[0] + second: _bookings(labels, at, 1))  # type: ignore[misc]
         ledger.tally([_tally(label, time[0], 30, _spread(30, rng)) for label in labels])
-        _settle(ledger)
+        _settle(ledger, 30)
         time[0] += MINUTE
-    ledger.keep(_learned(labels))
+    ledger.keep(_learned(fleet, until))
     ledger.close()
 
 
-def _busy(ledger: SqliteLedger, labels: list[str], at: float, spreads: list[dict[int, int]]) -> None:
-    ledger.book(lambda _: _bookings(labels, at + HOUR - 1, 600))
-    rows = [_tally(label, at + HOUR - 1, 600, spreads[n % len(spreads)]) for n, label in enumerate(labels)]
-    ledger.tally(rows)
+def read_fleet(path: Path, env: dict[str, str]) -> Fleet:
+    return load_fleet(path, env)
 
 
-def _settle(ledger: SqliteLedger) -> None:
+def _settle(ledger: SqliteLedger, times: int) -> None:
     """As often as a run asks."""
-    for _ in range(30):
+    for _ in range(times):
         ledger.elsewhere()
 
 
@@ -68,7 +77,7 @@ def _bookings(labels: list[str], at: float, requests: int) -> list[Booking]:
 
 def _tally(label: str, at: float, requests: int, latencies: dict[int, int]) -> Tally:
     return Tally(
-        key=label, model="model", at=at, sent=requests + 3, ok=requests, refused=2, failed=1, latency_s=requests * 1.7,
+        key=label, model="m", at=at, sent=requests + 3, ok=requests, refused=2, failed=1, latency_s=requests * 1.7,
         input_tokens=requests * 400, output_tokens=requests * 300, latencies=latencies,
     )  # fmt: skip
 
@@ -82,31 +91,18 @@ def _spread(requests: int, rng: random.Random) -> dict[int, int]:
     return latencies
 
 
-def _learned(labels: list[str]) -> Known:
+def _learned(fleet: Fleet, at: float) -> Known:
+    labels = [key.label for provider in fleet.providers for key in provider.keys]
     return Known(
-        states=[KeyState(key=label, state="ok", at=NOW) for label in labels],
+        states=[KeyState(key=label, state="ok", at=at) for label in labels],
         limits=[
-            KnownLimit(owner=label, axis=axis, declared=figure, reported=figure / 2, at=NOW)
+            KnownLimit(owner=label, axis=axis, declared=figure, reported=figure / 2, at=at)
             for label in labels
             for axis, figure in AXES.items()
         ],
         targets=[
-            KnownTarget(name=f"p{n}/model", n=9, service_s=1.0, service_sigma=0.5, output_tokens=300.0,
-                        tokens_per_char=0.25, at=NOW)
-            for n in range(len(labels) // PER_PROVIDER)
+            KnownTarget(name=f"{provider.name}/m", n=9, service_s=1.0, service_sigma=0.5, output_tokens=300.0,
+                        tokens_per_char=0.25, at=at)
+            for provider in fleet.providers
         ],
-    )  # fmt: skip
-
-
-def _provider(number: int) -> Provider:
-    name = f"p{number}"
-    keys = [
-        KeySettings(label=f"{name}#{n}", account=f"{name}#{n}", secret=Secret(f"secret-of-{name}-number-{n}"))
-        for n in range(1, PER_PROVIDER + 1)
-    ]
-    limits = LimitSet(axes=AXES, origin=dict.fromkeys(AXES, "provider"))
-    return Provider(
-        name=name, preset=Preset(name=name, checked="2026-11-20"), preset_name=name, api="openai",
-        base_url=f"https://{name}.example/v1", keys=keys, models=[ModelSettings(name="model")],
-        limits={(key.label, "model"): limits for key in keys},
     )  # fmt: skip

@@ -12,20 +12,20 @@ import pytest
 
 from llmfan.entries import KeyState
 from llmfan.ledgers.memory import MemoryLedger
+from llmfan.probing.clerk import Clerk
 from llmfan.probing.document import probe_document
 from llmfan.probing.findings import Finding, Measured, Reading
 from llmfan.probing.key_probe import Shot
 from llmfan.probing.remember import remember
-from llmfan.records import Known
+from llmfan.records import Booking, Known
 from llmfan.runfile import redactor
 from llmfan.settings import Fleet
 from tests.probing.world import NOON, fleet_of
 
 
-def shot(key: str = "a#1", outcome: str = "ok", counted: bool = True, at: float = NOON, took: float = 0.25) -> Shot:
+def shot(key: str = "a#1", outcome: str = "ok", at: float = NOON, took: float = 0.25) -> Shot:
     return Shot(
-        key=key, model="m", at=at, sent=5.0, ended=5.0 + took, outcome=outcome, counted=counted, input_tokens=8,
-        output_tokens=1,
+        key=key, model="m", at=at, sent=5.0, ended=5.0 + took, outcome=outcome, input_tokens=8, output_tokens=1
     )  # fmt: skip
 
 
@@ -104,11 +104,34 @@ def test_keys_that_share_are_joined_unless_the_file_says_otherwise(tmp_path: Pat
     assert kept(one, found).known().shared == []  # of one account by the preset's rule: counted so already
 
 
-def test_what_was_sent_is_booked_against_every_limit_on_requests(tmp_path: Path) -> None:
-    """Ten probes of a day of twenty are half of it."""
+def test_what_is_sent_is_booked_before_and_given_back_if_it_was_refused(tmp_path: Path) -> None:
+    """Ten probes of a day of twenty are half of it; and a measurement that is cut off has spent what it sent."""
     fleet = fleet_of(tmp_path, a={"limits": {"rpm": 30, "rpd": 20, "tpm": 100, "concurrency": 3}})
-    ledger = kept(fleet, [], [shot(), shot(outcome="failed"), shot(outcome="refused", counted=False)])
-    assert {(b.owner, b.axis): b.amount for b in ledger.booked(NOON - 60)} == {("a#1", "rpm"): 2.0, ("a#1", "rpd"): 2.0}
+    ledger = MemoryLedger()
+    clerk = Clerk(ledger, fleet, lambda: NOON)
+    for _ in range(3):
+        clerk.ahead("a#1", "m")
+    clerk.back("a#1", "m")
+    assert booked(ledger) == {("a#1", "rpm"): 2.0, ("a#1", "rpd"): 2.0}
+
+
+@pytest.mark.parametrize(("reset", "spent"), [("utc", 93.0), ("America/Los_Angeles", 93.0), ("rolling", 5.0)])
+def test_what_others_spent_of_a_day_is_booked_as_well(tmp_path: Path, reset: str, spent: float) -> None:
+    """A run would start as if the whole day were there. What refills all the time would stand for a day too long."""
+    fleet = fleet_of(tmp_path, a={"limits": {"rpd": 100, "reset": reset}})
+    ledger = MemoryLedger()
+    ledger.book(lambda _: [Booking(owner="a#1", axis="rpd", amount=5.0, at=NOON - 60)])
+    found = finding("ok")
+    found.limits["rpd"] = Reading(limit=100, remaining=7)
+    Clerk(ledger, fleet, lambda: NOON).hear([found])
+    assert booked(ledger) == {("a#1", "rpd"): spent}
+
+
+def booked(ledger: MemoryLedger) -> dict[tuple[str, str], float]:
+    sums: dict[tuple[str, str], float] = {}
+    for each in ledger.booked(NOON - 3600):
+        sums[each.owner, each.axis] = sums.get((each.owner, each.axis), 0.0) + each.amount
+    return sums
 
 
 def test_what_was_sent_is_tallied(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from llmfan.inputs.config import load_fleet
+from llmfan.ledgers.memory import MemoryLedger
+from llmfan.probing.clerk import Clerk
 from llmfan.probing.findings import Finding
 from llmfan.probing.prober import ProbeOptions, Prober
 from llmfan.runfile import redactor
@@ -112,6 +114,7 @@ class Probed(Struct):
     findings: list[Finding]
     took: float
     prober: Prober
+    ledger: MemoryLedger
 
     def __getitem__(self, label: str) -> Finding:
         (found,) = [finding for finding in self.findings if finding.key == label]
@@ -128,13 +131,18 @@ def probe(fleet: Fleet, far: Mapping[str, Any], options: ProbeOptions | None = N
     async def main() -> Probed:
         clock = asyncio.get_running_loop().time
         begun = clock()
+
+        def wall() -> float:
+            return NOON + clock() - begun
+
+        ledger = MemoryLedger()
         prober = Prober(
             fleet, VirtualTransport(far, clock), options or ProbeOptions(),
-            clock=clock, wall=lambda: NOON + clock() - begun, env={}, redact=redactor(fleet),
+            clock=clock, wall=wall, env={}, redact=redactor(fleet), clerk=Clerk(ledger, fleet, wall),
         )  # fmt: skip
         await prober.run()
         if further is not None:
             await further(prober, clock)
-        return Probed(prober.findings, clock() - begun, prober)
+        return Probed(prober.findings, clock() - begun, prober, ledger)
 
     return run_virtual(main)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmfan.limits.axes import next_boundary
-from llmfan.status.windows import Almanac, last_boundary
+from llmfan.limits.axes import last_boundary, next_boundary
+from llmfan.status.windows import Almanac
 from tests.status.knowing import document, fleet, ledger, provider, the_key
 
 LA = "America/Los_Angeles"
