@@ -10,14 +10,28 @@ from llmfan.ledgers import presence, tallying
 from llmfan.ledgers.spending import next_span
 from llmfan.ledgers.tallying import EVER, SPANS
 from llmfan.settings import AXES
-from llmfan.units import DAY, HOUR, MINUTE
+from llmfan.units import DAY, HOUR, MINUTE, MONTH
 
-#: Bookings: a stretch of so many seconds is kept for so long, and then summed into longer ones.
-_SPENT = ((1, 5 * MINUTE, MINUTE), (60, 2 * HOUR, HOUR), (int(HOUR), 3 * DAY, DAY))
-#: What counts by the month needs its hours for longer: months begin at midnight somewhere.
-_MONTHLY, _MONTHLY_KEPT = tuple(axis for axis, (_, period) in AXES.items() if period > DAY), 35 * DAY
+
+def _lines(least: float, most: float) -> str:
+    """Those whose axis counts by more than `least` and up to `most` seconds. One that nobody knows counts as short."""
+    axes = ", ".join(f"'{axis}'" for axis, (_, period) in AXES.items() if (least < period <= most) == (least > 0))
+    return f"line IN (SELECT id FROM lines WHERE axis {'IN' if least > 0 else 'NOT IN'} ({axes}))"
+
+
+#: Bookings: stretches of so many seconds are kept for so long, up to a whole minute, hour or day, and then summed into
+#: longer ones. Ten times its own window is enough for each; a month begins at midnight somewhere, so it needs hours.
+_SPENT = (
+    (1, 3 * MINUTE, MINUTE, "true"),
+    (60, 30 * MINUTE, 10 * MINUTE, _lines(-1, MINUTE)),
+    (60, 2 * HOUR, HOUR, _lines(MINUTE, HOUR)),
+    (600, 2 * HOUR, HOUR, "true"),
+    (int(HOUR), 10 * HOUR, HOUR, _lines(-1, HOUR)),
+    (int(HOUR), 3 * DAY, DAY, _lines(HOUR, DAY)),
+    (int(HOUR), 35 * DAY, DAY, _lines(DAY, MONTH)),
+)
 #: Tallies: a row of this level is kept for so long after its end.
-_TALLIES = (HOUR, DAY, 35 * DAY, 400 * DAY)
+_TALLIES = (HOUR, DAY, 35 * DAY)
 _KEPT = 400 * DAY
 _CHANGES = 200  # of one limit
 #: At one opening, time passes by no more than this: a clock that is years ahead for a day must not clear the ledger.
@@ -38,6 +52,7 @@ def begin(connection: sqlite3.Connection, wall: float, clock: float) -> float:
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('folded', ?)", (now,))
     presence.remove(connection, presence.gone(connection, clock))
     connection.execute("DELETE FROM spent WHERE span = ? AND at < ?", (int(DAY), now - _KEPT))
+    connection.execute("DELETE FROM tallies WHERE level = ? AND at < ?", (EVER - 1, now - _KEPT - SPANS[EVER - 1]))
     connection.execute("DELETE FROM changes WHERE at < ?", (now - _KEPT,))
     connection.execute(_TRIM, (_CHANGES,))
     return now + _STRIDE if found is None else float(found[0]) + _STRIDE
@@ -51,26 +66,25 @@ DELETE FROM changes WHERE id IN (
 """
 
 
-def _spent(span: int, keep: float, edge: float, which: str = "") -> Step:
-    """`edge`: up to a whole minute, hour or day, so that a longer stretch is summed once."""
+def _spent(span: int, keep: float, edge: float, which: str) -> Step:
+    longer = next_span(span)
 
     def step(connection: sqlite3.Connection, now: float, rows: int) -> int:
         before = (now - keep) // edge * edge
         found = connection.execute(
-            f"SELECT at, line, last, amount FROM spent WHERE span = ? AND at < ? {which} ORDER BY at, line LIMIT ?",
+            f"SELECT at, line, last, amount FROM spent WHERE span = ? AND at < ? AND {which} ORDER BY at, line LIMIT ?",
             (span, before, rows),
         ).fetchall()
         if not found:
             return 0
-        axes = dict(connection.execute("SELECT id, axis FROM lines"))
         sums: dict[tuple[int, int, int], tuple[int, float]] = {}
         for at, line, last, amount in found:
-            longer = next_span(axes.get(line, ""), span)
             place = (longer, at // longer * longer, line)
             latest, total = sums.get(place, (0, 0.0))
             sums[place] = (max(latest, (at - place[1]) * 1000 + last), total + amount)
         connection.executemany(_ADD, [(*place, *sum_) for place, sum_ in sums.items()])
-        connection.execute(f"DELETE FROM spent WHERE span = ? AND (at, line) <= (?, ?) {which}", (span, *found[-1][:2]))
+        done = found[-1][:2]
+        connection.execute(f"DELETE FROM spent WHERE span = ? AND (at, line) <= (?, ?) AND {which}", (span, *done))
         return len(found)
 
     return step
@@ -93,8 +107,11 @@ def _tallies(level: int, keep: float) -> Step:
         ).fetchall()
         rising: dict[tuple[int, int, int], list[Tally]] = {}
         for at, pair, body in found:
-            longer = 0 if level + 1 == EVER else int(at // SPANS[level + 1] * SPANS[level + 1])
-            rising.setdefault((level + 1, longer, pair), []).extend(tallying.decode(body))
+            stretches = tallying.decode(body)
+            longer = int(at // SPANS[level + 1] * SPANS[level + 1])
+            rising.setdefault((level + 1, longer, pair), []).extend(stretches)
+            if level + 1 == EVER - 1:  # from here on it is part of all time as well
+                rising.setdefault((EVER, 0, pair), []).extend(stretches)
         for place, stretches in rising.items():
             summed = tallying.into(place[0], tallying.load(connection, place), stretches)
             tallying.store(connection, place, summed)
@@ -105,11 +122,7 @@ def _tallies(level: int, keep: float) -> Step:
     return step
 
 
-_BY_MONTH = "(SELECT id FROM lines WHERE axis IN ({}))".format(", ".join(f"'{axis}'" for axis in _MONTHLY))
 _STEPS = [
-    _spent(*_SPENT[0]),
-    _spent(*_SPENT[1]),
-    _spent(*_SPENT[2], f"AND line NOT IN {_BY_MONTH}"),
-    _spent(int(HOUR), _MONTHLY_KEPT, DAY, f"AND line IN {_BY_MONTH}"),
+    *(_spent(*rule) for rule in _SPENT),
     *(_tallies(level, keep) for level, keep in enumerate(_TALLIES)),
 ]

@@ -20,19 +20,14 @@ _AHEAD_S = 2.0
 
 
 def first_span(axis: str) -> int:
-    """How finely it is written down: a minute's window needs its seconds, an hour's or a day's its minutes."""
-    return 1 if _period(axis) <= MINUTE else 60
+    """How finely it is written down: in seconds for a minute's window, by the minute for an hour's, else by ten."""
+    period = AXES.get(axis, ("", MINUTE))[1]
+    return 1 if period <= MINUTE else 60 if period <= HOUR else 600
 
 
-def next_span(axis: str, span: int) -> int:
-    """What a stretch is summed into when it is old: hours for what counts by the day or longer, days for the rest."""
-    if span == 1:
-        return 60
-    return int(HOUR) if span == 60 and _period(axis) >= DAY else int(DAY)
-
-
-def _period(axis: str) -> float:
-    return AXES.get(axis, ("", MINUTE))[1]
+def next_span(span: int) -> int:
+    """What a stretch is summed into when it is old."""
+    return 60 if span == 1 else int(HOUR) if span < HOUR else int(DAY)
 
 
 class Spending:
@@ -107,7 +102,7 @@ def booked(connection: sqlite3.Connection, names: Names, since: float) -> list[B
     }  # fmt: skip
     found: list[Booking] = []
     add = found.append
-    for span in (int(DAY), int(HOUR), 60, 1):
+    for span in (int(DAY), int(HOUR), 600, 60, 1):
         for at, line, last, amount in connection.execute(
             "SELECT at, line, last, amount FROM spent WHERE span = ? AND at >= ? AND amount > 0", (span, since - span)
         ):

@@ -1,8 +1,9 @@
-"""What was sent and answered, in rows that hold many stretches: a day of hours, thirty days, all that came before.
+"""What was sent and answered, in rows that hold many stretches: a day of hours, thirty days, all that is long ago.
 
-A year of fifty keys is a hundred thousand stretches; as rows of their own they would take a second to read. The same
-for their latencies: those of a day that is over for a day stand together with its last hour, those of thirty days with
-the last of these. They get coarser with age, too: buckets of one per cent for minutes, of 4 % for hours and days.
+A year of fifty keys is a hundred thousand stretches; as rows of their own they would take a second to read. So hours
+become parts of a day when the day is over for a day, and their latencies stand together with its last part; and what
+is older than a month stands twice, by the day and as one sum, so that all time need not be added up again and again.
+Latencies get coarser with age, too: buckets of one per cent for minutes, of 4 % for hours and days.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from llmfan.entries import Tally
 from llmfan.ledgers.names import Names
 from llmfan.units import DAY, HOUR, MINUTE
 
-#: A row of a level spans so much, and holds stretches of so much.
+#: A row of a level spans so much: a minute, a day by the hour, a day in parts, thirty days by the day.
 SPANS = (MINUTE, DAY, DAY, 30 * DAY)
-STRETCHES = (MINUTE, HOUR, HOUR, DAY)
+#: Hours of UTC at which the parts of a day begin: where days do, in UTC and Los Angeles, by summer and by winter time.
+_PARTS = (0.0, 7 * HOUR, 8 * HOUR, DAY)
 #: From this level on a row's latencies stand together.
 GATHERED = 2
-#: The last level is one row with one stretch, for all that is older than anyone asks for.
+#: The last level: one row with one stretch, the sum of those of the level before it, dropped ones too.
 EVER = 4
 #: So many 1 % buckets of latency are taken together when they are a minute's no more.
 _WIDTH = 4
@@ -71,7 +73,9 @@ def tallied(connection: sqlite3.Connection, names: Names, since: float) -> list[
         for number, key, model in connection.execute("SELECT id, key, model FROM pairs")
     }  # fmt: skip
     found: list[Tally] = []
-    for level in range(EVER, -1, -1):
+    oldest = connection.execute("SELECT min(at) FROM tallies WHERE level = ?", (EVER - 1,)).fetchone()[0]
+    all_time = oldest is None or since <= oldest
+    for level in (EVER if all_time else EVER - 1, 2, 1, 0):
         first = since - SPANS[level] if level < EVER else -1
         for number, body in connection.execute(
             "SELECT pair, body FROM tallies WHERE level = ? AND at > ?", (level, first)
@@ -104,8 +108,7 @@ def into(level: int, stretches: Sequence[Tally], finer: Sequence[Tally]) -> list
     """A row's stretches and those of a finer level, summed as its own level has them."""
     summed: dict[float, Tally] = {}
     for each in (*stretches, *finer):
-        span = STRETCHES[level] if level < EVER else 0.0
-        begin = each.at // span * span if span else 0.0
+        begin, span = _place(level, each.at)
         if begin in summed:
             merge(summed[begin], each)
         else:
@@ -119,6 +122,18 @@ def into(level: int, stretches: Sequence[Tally], finer: Sequence[Tally]) -> list
     for each in made:
         each.latencies = _coarser(each.latencies)
     return made
+
+
+def _place(level: int, at: float) -> tuple[float, float]:
+    """Where the stretch of a level begins that a moment falls into, and how long it is."""
+    if level == EVER:
+        return 0.0, 0.0
+    if level != 2:
+        span = HOUR if level == 1 else DAY
+        return at // span * span, span
+    day = at // DAY * DAY
+    part = next(n for n, end in enumerate(_PARTS[1:]) if at - day < end)
+    return day + _PARTS[part], _PARTS[part + 1] - _PARTS[part]
 
 
 def _gather(stretches: Sequence[Tally]) -> None:
