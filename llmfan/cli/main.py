@@ -45,8 +45,11 @@ def everything(
 
 def main() -> None:
     """Runs the command line; every mistake of the user's becomes one message and its exit code."""
+    import gc
+
     from llmfan.errors import UserError
 
+    gc.disable()  # loading makes nothing but what stays, and most commands are short: those that last turn it on again
     try:
         app()
     except UserError as error:

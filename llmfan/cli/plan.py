@@ -98,7 +98,6 @@ def _forecast(
 ) -> dict[str, Any]:
     """Reads the prompts' lengths and plays the batch; with wishes, once more without them."""
     import datetime as dt
-    import gc
 
     from llmfan.forecasting.document import plan_document
     from llmfan.forecasting.forecast import Forecaster
@@ -106,7 +105,6 @@ def _forecast(
     from llmfan.forecasting.what_if import changed
 
     wished = changed(fleet, wishes)
-    gc.disable()  # millions of small things, none of them in a circle
     with given.prompt_set(path, options, None) as prompts:
         outlines = Outlines(prompts.prompts(options.limit, options.shuffle, options.seed))
     start = dt.datetime.now(dt.UTC)

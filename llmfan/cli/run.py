@@ -105,10 +105,6 @@ def _execute(
     env_file: str | None, state: str | None, only: list[str] | None, exclude: list[str] | None, json_: bool, quiet: bool, verbose: bool,
 ) -> int:  # fmt: skip
     """Load, check, run, print."""
-    import gc
-
-    gc.disable()  # loading makes nothing but what stays: the session turns it on again, with all this set aside
-
     from llmfan.folders import choose_folder
     from llmfan.inputs.config import load_fleet
     from llmfan.inputs.environment import environment

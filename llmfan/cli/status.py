@@ -132,7 +132,10 @@ def _history(view: _View, as_json: bool) -> None:
 
 def _watch(view: _View, as_json: bool, details: bool) -> None:
     """Ctrl-C is how one leaves it, so it ends with 0."""
+    import gc
     import time
+
+    gc.enable()
 
     try:
         if as_json:

@@ -16,7 +16,13 @@ UNFIT = ("invalid", "forbidden", "no_credit", "no_model", "retired")
 
 def fit(fleet: Fleet, states: Iterable[KeyState]) -> tuple[Fleet, list[str]]:
     """The fleet without them, and a line for each; the whole fleet if nothing would be left of it."""
-    bad = {(state.key, state.model): state for state in states if state.state in UNFIT}
+    states = list(states)
+    well = {state.key: state.at for state in sorted(states, key=lambda s: s.at) if state.state == "ok"}
+    bad = {
+        (state.key, state.model): state
+        for state in states
+        if state.state in UNFIT and (state.model or state.at >= well.get(state.key, 0.0))
+    }  # what was said of a whole key is void once a model of it answered
     providers, said = [], []
     for provider in fleet.providers:
         kept = [key for key in provider.keys if not _unfit(provider, key, bad)]

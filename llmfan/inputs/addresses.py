@@ -28,7 +28,7 @@ def check_base_url(text: str) -> str:
     try:
         parts = urlsplit(text)
         port = parts.port
-        host = (parts.hostname or "").encode("idna" if "[" not in text else "ascii").decode()
+        host = _ascii(parts.hostname or "", "[" in text)
     except (ValueError, UnicodeError):
         raise ValueError("not an address: check the host and the port") from None
     if parts.scheme not in ("http", "https"):
@@ -43,6 +43,12 @@ def check_base_url(text: str) -> str:
     if parts.path.rstrip("/").endswith("/chat/completions"):
         raise ValueError("leave out /chat/completions at the end: llmfan adds it")
     return stripped
+
+
+def _ascii(host: str, bracketed: bool) -> str:
+    """The name as it is looked up. The codec is slow to load, and plain names need none."""
+    plain = bracketed or (host.isascii() and all(0 < len(label) < 64 for label in host.rstrip(".").split(".")))
+    return host.encode("ascii" if plain else "idna").decode()
 
 
 def over_preset(given: str, preset_url: str) -> str:

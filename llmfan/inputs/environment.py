@@ -7,8 +7,6 @@ import os
 import re
 from collections.abc import Mapping
 
-from dotenv import dotenv_values
-
 from llmfan.errors import UserError
 
 _REFERENCE = re.compile(r"\$(?:\{([A-Za-z_]\w*)(\*?)\}|([A-Za-z_]\w*))(\*?)", re.ASCII)
@@ -66,6 +64,8 @@ def _read(path: str) -> dict[str, str]:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: not UTF-8 text; save it as UTF-8") from None
+    from dotenv import dotenv_values
+
     # A `$` in a key is a `$`: without interpolation a secret is what stands in the file.
     values = dotenv_values(stream=io.StringIO(text), interpolate=False)
     return {name: value for name, value in values.items() if value is not None}

@@ -11,7 +11,7 @@ from llmfan.limits.answers import Log, Seen
 from llmfan.limits.ways import CONTINUOUS, FIXED, SLIDING, candidates
 
 #: Candidates that have together less than this share are left out of the bounds.
-TAIL, CAREFUL = 0.01, 0.15
+TAIL, CAREFUL = 0.01, 0.05
 #: A kind less likely than this is not told; and nothing is surer than that.
 TOLD, SUREST = 0.6, 0.97
 #: Rates that lie no farther apart, but for so many at either end, are told by their middle.

@@ -202,17 +202,17 @@ def _continuous(log: Log, ghosts: bool) -> Iterator[Candidate]:
 
 def _near(log: Log, rate: float, step: float, ghosts: bool) -> Iterator[Candidate]:
     """The rates no farther than half a step from one; where none of that fits at once, it is cut finer."""
-    found, miss = _bucket(log, rate, ghosts)
+    found, miss, finest = _bucket(log, rate, ghosts)
     if found is not None:
         yield found._replace(weight=found.weight * step)
-    elif miss < step * len(log.at) / 2 and step * len(log.at) > FINEST:
+    elif miss < step / 2 and step > finest:
         for k in range(1 - FINER, FINER, 2):
             yield from _near(log, rate * math.exp(step * k / FINER / 2), step / FINER, ghosts)
 
 
-def _bucket(log: Log, rate: float, ghosts: bool) -> tuple[Candidate | None, float]:
-    """What speaks for a rate; or how far it is from fitting."""
-    taken, most = _levels(log, rate, ghosts)
+def _bucket(log: Log, rate: float, ghosts: bool) -> tuple[Candidate | None, float, float]:
+    """What speaks for a rate; or by what share it is off at least, and what share makes no difference."""
+    taken, most, busy = _levels(log, rate, ghosts)
     least, figure = max(taken, default=0.0), rate * log.period
     miss = math.inf
     for slack, worth in log.slacks:
@@ -222,18 +222,18 @@ def _bucket(log: Log, rate: float, ghosts: bool) -> tuple[Candidate | None, floa
         if low < high:
             lucky = sum(level + spare > low - 1 for level in taken)
             said = _hinted(log, lambda i: 1 / rate, True) / (1 + lucky) ** min(LUCK, len(log.refused))
-            return Candidate(
-                CONTINUOUS, figure * (1 - STEP), figure * (1 + STEP), worth * said * _sized(low, high, figure)
-            ), 0.0
+            weight = worth * said * _sized(low, high, figure)
+            return Candidate(CONTINUOUS, figure * (1 - STEP), figure * (1 + STEP), weight), 0.0, 0.0
         miss = min(miss, max(least - spare - MOST_PILED * figure, least - most - 2 * spare))
-    return None, miss
+    return None, miss / busy, FINEST / busy
 
 
-def _levels(log: Log, rate: float, ghosts: bool) -> tuple[list[float], float]:
-    """What was in it whenever it took one, and the least when it refused one; below 0: it had been empty for so long.
-    What was taken as nearly full as what was refused was lucky.
+def _levels(log: Log, rate: float, ghosts: bool) -> tuple[list[float], float, int]:
+    """What was in it whenever it took one, and the least when it refused one (below 0: it had been empty for so long);
+    and the most requests without it being empty. What was taken as nearly full as what was refused was lucky.
     """
     level, since, most = 0.0, log.at[0], math.inf
+    busy = run = 1
     taken = []
     for i, one in enumerate(log.seen):
         level, since = level - (log.at[i] - since) * rate, log.at[i]
@@ -241,8 +241,10 @@ def _levels(log: Log, rate: float, ghosts: bool) -> tuple[list[float], float]:
             taken.append(level - log.early[i])
         elif one.taken is False:
             most = min(most, level + log.late[i])
+        run = run + 1 if level > 0 else 1
+        busy = max(busy, run)
         level = max(0.0, level) + (ghosts or one.taken is not False)
-    return taken, most
+    return taken, most, busy
 
 
 def _sized(low: float, high: float, figure: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
@@ -58,6 +59,8 @@ class Course:
 
     def go(self, watch: Callable[[list[Finding]], Watching], spending: Callable[[Prober], list[Plan]] | None) -> None:
         """`spending` is asked what may be spent after the keys have answered, while nothing is under way."""
+        gc.freeze()  # what was loaded stays
+        gc.enable()
         with asyncio.Runner() as runner:
             transport = runner.run(_network())
             try:

@@ -31,12 +31,16 @@ SCOUTS, PAUSE_SHARE, PAUSE_TRIPS = 2, 1 / 20, 5.0
 LATER = 0.003
 #: Fewer taken at once than this are no window; what is asked then is asked after so much of a period.
 STRICT, SOON_SHARE = 5, 1 / 4
+#: A sliding window of no more than these may be a small bucket.
+FEW = 10
 #: A wait of so many periods is not this limit's.
 OTHER = 2.0
 #: The coarse rise begins at this share of the rate known to be safe and is `e` times faster every half a burst.
 COARSE, COARSE_SENDS, COARSE_LEAST = 0.7, 0.5, 5.0
 #: The fine rise: from below the lowest rate that is possible, `e` times faster every so many requests.
 FINE, FINE_LEAST, FINE_MOST = 0.97, 10.0, 150.0
+#: So many times faster where the limit hardly is.
+FAST = 3.0
 #: Before it, time for so many refills: one may have been lost to what was refused, and one is asked at once.
 REFILLS = 2.5
 #: Narrow enough to stop.
@@ -91,12 +95,14 @@ class Experiment:
             shooter.stopped = f"it asks for a wait of {first.wait:.0f} s: that is another limit than this one"
             return
         self._say(f"first refusal after {taken} in {first.sent - self._start:.1f} s")
-        shut = await (self._soon(first) if taken <= STRICT else self._reopened(first))
+        shut = await (self._soon(first, SOON_SHARE) if taken <= STRICT else self._reopened(first))
         if shut and not shooter.spent:
             self._say("waiting for the next window")
             await self._wait_until(first.ended + (1 + LATER) * period)
             await shooter.volley(repeat(0.0, int(1.3 * taken) + 3), min(self._end, self._clock() + period))
-        elif shut is False and not shooter.spent:
+        elif shut is None and taken <= FEW and not shooter.spent:  # or a bucket of as many as the first ones were
+            shut = await self._soon(self._refusal(), PAUSE_SHARE / 2)
+        if shut is False and not shooter.spent:
             await self._rise(taken, first)
         if not shooter.spent and not await self._known():
             await self._rise_slowly(taken)
@@ -123,10 +129,10 @@ class Experiment:
 
         return await shooter.volley(spaced(), self._end, lambda: math.ceil(crowd()))
 
-    async def _soon(self, last: Seen) -> bool:
-        """So few at once: most likely it spaces them. Whether it refuses one a good while later."""
+    async def _soon(self, last: Seen, share: float) -> bool:
+        """So few at once: most likely it spaces them. Whether it refuses one some while later."""
         hint = last.wait if last.wait is not None and last.wait < self._period else 0.0
-        await self._wait_until(last.ended + max(SOON_SHARE * self._period, hint))
+        await self._wait_until(last.ended + max(share * self._period, hint))
         return await self._shooter.volley(iter([0.0]), self._end)
 
     async def _reopened(self, last: Seen) -> bool | None:
@@ -163,13 +169,13 @@ class Experiment:
         if found.figure is None:
             return
         self._say(f"about {found.figure:.0f}: raising the rate more slowly")
-        rate = FINE * found.careful / period
-        # So slowly that there is just time to pass the figure, and to use up what has piled up then.
+        rate, likely = FINE * found.careful / period, math.sqrt(found.careful * found.figure) / period
         goal = math.sqrt(found.figure * min(found.high, 2 * found.figure)) / period
-        ahead, piled = math.log(goal / rate) + 0.03, 2.0 * min(REFILLS, taken)
+        # So slowly that there is just time to pass the figure, and to use up what has piled up then.
+        ahead, piled = math.log(likely / rate) / FAST + math.log(goal / likely) + 0.03, 2.0 * min(REFILLS, taken)
         sends = 0.9 * (self._end - self._clock()) * rate
         root = (math.sqrt(piled + 4 * ahead * max(0.0, sends)) - math.sqrt(piled)) / (2 * ahead)
-        await shooter.volley(_rising(rate, min(FINE_MOST, max(FINE_LEAST, root**2))), self._end)
+        await shooter.volley(_rising(rate, min(FINE_MOST, max(FINE_LEAST, root**2)), likely), self._end)
 
     async def _known(self) -> bool:
         found = await self._estimate()
@@ -215,9 +221,8 @@ class Experiment:
         )
 
 
-def _rising(rate: float, sends: float) -> Iterator[float]:
-    """Gaps of a rate that grows `e` times every so many."""
-    n = 0
+def _rising(rate: float, sends: float, slow: float = 0.0) -> Iterator[float]:
+    """Gaps of a rate that grows `e` times every so many, and faster until it is `slow`."""
     while True:
-        yield math.exp(-n / sends) / rate
-        n += 1
+        yield 1.0 / rate
+        rate *= math.exp((1.0 if rate >= slow else FAST) / sends)

@@ -11,8 +11,6 @@ from msgspec import Struct
 
 from llmfan.limits.answers import Seen
 
-#: Those held up do not make up for it: at least so much of a gap stays.
-EVEN = 0.7
 #: So many failures in a row that are no refusals, and it cannot be measured.
 FAILURES = 3
 
@@ -57,10 +55,10 @@ class Shooter:
 
     async def volley(self, gaps: Iterator[float], until: float, abreast: Callable[[], int] = lambda: 9) -> bool:
         """Sends with these gaps until one is refused (True), `until`, or the bounds. All are back at its end."""
-        before, due = self.refused, self._clock()
+        before = self.refused
         try:
             for gap in gaps:
-                due = max(due + gap, self._last + EVEN * gap, self._clock())
+                due = max(self._last + gap, self._clock())  # one held up does not make up for it
                 if due > until or not await self._free(before, due, abreast):
                     break
                 self.sent, self._last = self.sent + 1, self._clock()

@@ -11,7 +11,7 @@ from llmfan.status.windows import Almanac
 from llmfan.units import DAY, HOUR
 
 #: Quantiles are of the newest so many answers, or some more: a year of buckets takes long to add up.
-NEWEST = 2000
+NEWEST = 500
 #: (key, model) → when its days begin.
 Resets = Callable[[str, str], str]
 

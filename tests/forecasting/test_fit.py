@@ -33,6 +33,12 @@ def test_a_key_that_does_not_work_is_not_counted_on(state: State, model: str, le
     assert all("a#2 is left out: invalid on 2025-11-21" in line for line in said)
 
 
+def test_a_key_that_has_answered_since_is_counted_on() -> None:
+    """Credit was bought after the probe, and a run has shown it."""
+    said = [KeyState(key="a#2", state="no_credit", at=1.0), KeyState(key="a#2", model="m", state="ok", at=2.0)]
+    assert fit(FLEET, said) == (FLEET, [])
+
+
 def test_a_fleet_of_which_nothing_works_is_forecast_whole() -> None:
     """It is for when the keys are mended; an empty fleet would be no forecast at all."""
     dead = [KeyState(key=label, state="invalid") for label in labels(FLEET)]
