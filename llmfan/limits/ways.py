@@ -20,7 +20,7 @@ FIXED, SLIDING, CONTINUOUS = "fixed", "sliding", "continuous"
 PRIOR = {"fixed": 0.25, "cold": 0.1, "sliding": 0.25, "weighed": 0.05, "continuous": 0.35}
 #: A window of another length than the axis's, the shortest as a share of it, and the least it lets in: one of fewer is
 #: the same as even spacing.
-ODD_WINDOW, SHORTEST, ODD_LEAST = 0.002, 1 / 60, 5
+ODD_WINDOW, SHORTEST, ODD_LEAST = 0.0003, 1 / 60, 5
 #: The server counts what it refuses.
 COUNTS_REFUSED = 0.3
 #: Steps of a refill rate, each cut finer where it may hold one, as long as that moves a level by so much; what is known
