@@ -35,8 +35,9 @@ PHASES, CLOSE = 120, 1 / 1000
 #: So many of those that were taken are looked at one by one.
 SOME = 80
 TINY = 1e-9
-#: A hint that a candidate does not agree with (rounded up to seconds at most) speaks so much against it.
-DENIED, HINT_SLACK = 0.3, 0.3
+#: A hint speaks so much against a candidate that does not agree with it (rounded up to seconds at most), and for one
+#: that foretells it; to the third and second power where it is not rounded.
+DENIED, AGREED, HINT_SLACK = 0.3, 5.0, 0.3
 #: Luck counts against a candidate for so many refusals.
 LUCK = 2
 
@@ -157,6 +158,9 @@ def _since(log: Log, before: Sequence[int], begins: Sequence[float], i: int, sla
 def _weighed(log: Log, ghosts: bool) -> Iterator[Candidate]:
     """This window's count, and the last one's by what of it still overlaps."""
     before = log.sums(ghosts)
+    vague = math.prod(
+        DENIED for i in log.refused if log.seen[i].wait is not None
+    )  # where a hint comes from is not known
     some = [*log.taken[:: -max(1, len(log.taken) // SOME)], *(i - 1 for i in log.refused if i - 1 in log.taken)]
     for start, stop in _phases(log):
         begin = log.at[0] + (start + stop) / 2 - 2 * log.period
@@ -176,7 +180,7 @@ def _weighed(log: Log, ghosts: bool) -> Iterator[Candidate]:
             low, high = max(1, math.ceil(least + 1 - TINY)), math.ceil(most + 1 - TINY) - 1
             if low <= high:
                 lucky = sum(now + last * share + 1 > low for now, last in taken)
-                weight = worth * (stop - start) / log.period / (1 + lucky) ** min(LUCK, len(log.refused))
+                weight = vague * worth * (stop - start) / log.period / (1 + lucky) ** min(LUCK, len(log.refused))
                 limits = range(low, min(high, low + 50) + 1)
                 yield from (Candidate(SLIDING, one, one, weight / one) for one in limits)
                 break
@@ -201,17 +205,17 @@ def _continuous(log: Log, ghosts: bool) -> Iterator[Candidate]:
 
 
 def _near(log: Log, rate: float, step: float, ghosts: bool) -> Iterator[Candidate]:
-    """The rates no farther than half a step from one; where none of that fits at once, it is cut finer."""
+    """The rates no farther than half a step from one; where none of that fits at once and exactly, it is cut finer."""
     found, miss, finest = _bucket(log, rate, ghosts)
-    if found is not None:
-        yield found._replace(weight=found.weight * step)
-    elif miss < step / 2 and step > finest:
+    if miss > 0 and finest < step > 2 * miss:
         for k in range(1 - FINER, FINER, 2):
             yield from _near(log, rate * math.exp(step * k / FINER / 2), step / FINER, ghosts)
+    elif found is not None:
+        yield found._replace(weight=found.weight * step)
 
 
 def _bucket(log: Log, rate: float, ghosts: bool) -> tuple[Candidate | None, float, float]:
-    """What speaks for a rate; or by what share it is off at least, and what share makes no difference."""
+    """What speaks for a rate; by what share it is off at least, and what share makes no difference."""
     taken, most, busy = _levels(log, rate, ghosts)
     least, figure = max(taken, default=0.0), rate * log.period
     miss = math.inf
@@ -223,7 +227,11 @@ def _bucket(log: Log, rate: float, ghosts: bool) -> tuple[Candidate | None, floa
             lucky = sum(level + spare > low - 1 for level in taken)
             said = _hinted(log, lambda i: 1 / rate, True) / (1 + lucky) ** min(LUCK, len(log.refused))
             weight = worth * said * _sized(low, high, figure)
-            return Candidate(CONTINUOUS, figure * (1 - STEP), figure * (1 + STEP), weight), 0.0, 0.0
+            miss = max(
+                0.0 if miss == math.inf else miss, low - figure, figure - high
+            )  # it may hold just a window's worth
+            off = miss / (busy + figure)
+            return Candidate(CONTINUOUS, figure * (1 - STEP), figure * (1 + STEP), weight), off, FINEST / busy
         miss = min(miss, max(least - spare - MOST_PILED * figure, least - most - 2 * spare))
     return None, miss / busy, FINEST / busy
 
@@ -263,6 +271,8 @@ def _hinted(log: Log, until: Callable[[int], float], at_most: bool = False) -> f
             over, whole = wait - until(i), wait == round(wait)
             if not (at_most or over > -HINT_SLACK) or over > whole + HINT_SLACK:
                 agreed *= DENIED if whole else DENIED**3
+            elif not at_most:
+                agreed *= AGREED if whole else AGREED**2
     return agreed
 
 

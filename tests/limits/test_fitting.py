@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmfan.limits.answers import Seen
+from llmfan.limits.answers import Log, Seen
 from llmfan.limits.fitting import estimate, most_in_any
+from llmfan.limits.ways import candidates
 from llmfan.simulation.limiter import Bucket, Counter, FixedWindow, SlidingLog
 
 PERIOD = 60.0
@@ -76,15 +77,19 @@ def test_a_bucket_is_measured_by_what_it_takes_between_two_refusals(rate: int) -
     assert found.low <= rate <= found.high
 
 
-def test_an_exact_hint_tells_when_a_window_began() -> None:
-    """A burst that may have met a boundary is ambiguous until the server says when it opens again."""
-    server = FixedWindow(12, PERIOD, 60 - 1020 % 60)  # a boundary at 20
-    seen = ask(server, burst(0, 13, 0.5))
-    bare = estimate(seen, PERIOD)
-    told = estimate([*seen[:-1], Seen(seen[-1].sent, seen[-1].ended, False, 20.0 - 6.0)], PERIOD)
-    assert told.counts == "fixed"
-    assert told.figure == 12
-    assert bare.counts != "fixed" or told.confidence > bare.confidence
+def test_an_exact_hint_speaks_for_the_window_it_fits() -> None:
+    """When a full window opens again is known to the server alone: its word of it tells more than another refusal."""
+    seen = ask(FixedWindow(12, PERIOD, 60 - 1020 % 60), burst(0, 13, 0.5))  # a boundary at 20
+    last = seen[-1]
+    told = [*seen[:-1], Seen(last.sent, last.ended, False, 14.0 + TRIP / 2)]
+    assert share_of("fixed", told) > 0.75 > 0.5 > share_of("fixed", seen)
+    assert share_of("sliding", told) < 0.5 * share_of("sliding", seen)
+    assert estimate(told, PERIOD).figure == 12
+
+
+def share_of(kind: str, seen: list[Seen]) -> float:
+    found = list(candidates(Log(seen, PERIOD)))
+    return sum(one.weight for one in found if one.counts == kind) / sum(one.weight for one in found)
 
 
 @exact

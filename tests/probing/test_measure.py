@@ -1,4 +1,4 @@
-"""Measured limits against servers that count in every known way, on a virtual clock: the figure, the kind, the bounds."""
+"""Measured limits against servers that count in every known way, on a virtual clock: figure, kind and bounds."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def off(found: Measured, truth: float) -> float:
 @pytest.mark.parametrize("limit", RATES)
 @pytest.mark.parametrize("kind", ["sliding", "fixed", "cold", "weighed", "bucket", "bucket10"])
 def test_a_limit_nobody_declared_is_measured_within_five_percent_with_three_refusals(kind: str, limit: int) -> None:
-    """A measured limit that is wrong slows every later run, or has it refused; each refusal may count against the key."""
+    """A wrong one slows every later run, or has it refused; and each refusal may count against the key."""
     counts = {"sliding": "sliding", "weighed": "sliding", "fixed": "fixed", "cold": "fixed"}.get(kind, "continuous")
     told = 0
     for seed in range(SEEDS):
