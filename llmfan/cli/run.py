@@ -129,7 +129,7 @@ def _execute(
         ledger = None if options.simulate else given.ledger(state, fleet)
         session = Session(fleet, prompts, options, folder, env=env, resume=resume, quiet=quiet, args=sys.argv[1:], ledger=ledger)
         outcome = session.execute()
-    if outcome.why and not quiet:
+    if outcome.why:
         print(f"llmfan: stopped: {outcome.why}", file=sys.stderr)
     if json_:
         import msgspec

@@ -17,7 +17,7 @@ from llmfan.scheduling.memory import known_of, recall
 from llmfan.scheduling.neighbours import Neighbours
 
 #: Between two writes of what was learned, and of what was answered and how the keys are. Seconds.
-KEEP_S, FLUSH_S = 30.0, 2.0
+KEEP_S, FLUSH_S = 30.0, 0.5
 
 
 class Bookkeeper:
@@ -83,11 +83,8 @@ class Bookkeeper:
     def _flush(self, now: float) -> None:
         """What was answered, what others were heard to have spent, and which keys are otherwise than they were."""
         self._flushed_at = now
-        for meter in {m for lane in self._dispatcher.lanes for m in lane.meters if isinstance(m, Calendar)}:
-            if meter.strangers:
-                self._dispatcher.unbooked.append((meter, meter.strangers))
-                meter.strangers = 0.0
-        self._write_after(now)
+        days = {m for lane in self._dispatcher.lanes for m in lane.meters if isinstance(m, Calendar)}
+        self._write_after(now, [meter for meter in days if meter.strangers])
         if tallies := self.tallies.taken():
             self._ledger.tally(tallies)
         states = conditions(self._dispatcher.lanes, self.tallies.answered, now, self._wall, self._speed)
@@ -96,14 +93,20 @@ class Bookkeeper:
             self._told.update({(state.key, state.model): state for state in news})
             self._ledger.keep(Known(states=news))
 
-    def _write_after(self, now: float) -> None:
-        """What was given back or turned out dearer since the last send."""
+    def _write_after(self, now: float, heard: Sequence[Calendar] = ()) -> None:
+        """What was given back or turned out dearer since the last send; and what others were heard to have spent, but
+        for what they have written down themselves.
+        """
 
         def decide(elsewhere: Elsewhere) -> Sequence[Booking]:
             self._neighbours.heed(elsewhere, now)
+            for meter in heard:
+                if meter.strangers:
+                    self._dispatcher.unbooked.append((meter, meter.strangers))
+                    meter.strangers = 0.0
             return self._bookings(now)
 
-        if self._dispatcher.unbooked:
+        if self._dispatcher.unbooked or heard:
             self._ledger.book(decide)
 
     def _bookings(self, now: float) -> list[Booking]:

@@ -18,8 +18,8 @@ class Tallies:
         self._open: dict[tuple[str, str, int], tuple[Tally, Sketch]] = {}
 
     def count(self, line: AttemptLine, ended: float) -> None:
-        """One attempt, which ended at a moment of Unix time. A hedge's loser is none: its twin is."""
-        if line.hedge:
+        """One attempt, which ended at a moment of Unix time. What we broke off ourselves says nothing of the key."""
+        if line.hedge or line.outcome == "cancelled":
             return
         place = (line.key, line.model, int(ended // MINUTE))
         if place not in self._open:

@@ -230,6 +230,16 @@ class Course:
         return None
 
 
+def quota_together(lanes: Sequence[Lane], now: float) -> dict[str, dict[str, float]]:
+    """By provider: what is left of all its days' and months' allowances, each counted once whoever shares it."""
+    meters = {meter: lane.target.provider for lane in lanes for meter in lane.meters if is_quota(meter.axis)}
+    left: dict[str, dict[str, float]] = {lane.target.provider: {} for lane in lanes}
+    for meter, provider in meters.items():
+        own = left[provider]
+        own[meter.axis] = own.get(meter.axis, 0.0) + max(0.0, meter.limit - meter.used(now))
+    return left
+
+
 def quota_left(lanes: Sequence[Lane], now: float) -> dict[str, dict[str, float]]:
     """By key: what is left of each day's and month's allowance, the least where models have their own."""
     left: dict[str, dict[str, float]] = {}

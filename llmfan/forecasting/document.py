@@ -100,7 +100,7 @@ def _providers(forecast: Forecast) -> list[dict[str, Any]]:
         {
             "name": name, "jobs": jobs[name], "share": round(jobs[name] / total, 4), "keys": len(own),
             "requests_per_minute": _round(jobs[name] / minutes) if minutes else None, "binding": first.get(name),
-            "quota_left": _together([forecast.quota_left[key] for key in own]),
+            "quota_left": {axis: _round(n) for axis, n in forecast.quota_together[name].items()},
         }
         for name, own in keys.items()
     ]  # fmt: skip
@@ -117,13 +117,6 @@ def _keys(forecast: Forecast, there: Container[str]) -> list[dict[str, Any]]:
         }
         for key, left in forecast.quota_left.items()
     ]  # fmt: skip
-
-
-def _together(quotas: Sequence[dict[str, float]]) -> dict[str, float | None]:
-    total: Counter[str] = Counter()
-    for each in quotas:
-        total.update(each)
-    return {axis: _round(left) for axis, left in total.items()}
 
 
 def _priors(forecast: Forecast) -> list[dict[str, Any]]:

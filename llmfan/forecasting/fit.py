@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from llmfan.entries import KeyState
 from llmfan.settings import Fleet, KeySettings, Provider
 
-#: What waiting does not cure.
-UNFIT = ("invalid", "forbidden", "no_credit", "no_model", "retired")
+#: What no wait is known to cure.
+UNFIT = ("invalid", "forbidden", "no_credit", "no_model", "retired", "unreachable")
 
 
 def fit(fleet: Fleet, states: Iterable[KeyState]) -> tuple[Fleet, list[str]]:
@@ -28,7 +28,9 @@ def fit(fleet: Fleet, states: Iterable[KeyState]) -> tuple[Fleet, list[str]]:
         kept = [key for key in provider.keys if not _unfit(provider, key, bad)]
         said += [_line(provider, key, bad) for key in provider.keys if key not in kept]
         if kept:
-            providers.append(replace(provider, keys=kept))
+            labels = {key.label for key in kept}
+            limits = {place: own for place, own in provider.limits.items() if place[0] in labels}
+            providers.append(replace(provider, keys=kept, limits=limits))
     return (replace(fleet, providers=providers), said) if providers else (fleet, [])
 
 

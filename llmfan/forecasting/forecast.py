@@ -13,7 +13,7 @@ from typing import Literal
 from msgspec import Struct
 
 from llmfan.forecasting.bound import least_duration
-from llmfan.forecasting.course import Course, Ran, quota_left
+from llmfan.forecasting.course import Course, Ran, quota_left, quota_together
 from llmfan.forecasting.far_end import FarEnd
 from llmfan.forecasting.holds import Holds
 from llmfan.forecasting.outlines import Outlines
@@ -71,7 +71,8 @@ class Forecast(Struct, kw_only=True):
     gains: list[Gain]
     lanes: list[Lane]
     answers: list[Answers]
-    quota_left: dict[str, dict[str, float]]
+    quota_left: dict[str, dict[str, float]]  # by key
+    quota_together: dict[str, dict[str, float]]  # by provider
 
 
 class Forecaster:
@@ -98,7 +99,7 @@ class Forecaster:
         return Forecast(
             ran=ran, duration=middle, jobs=jobs, deadline=self._options.deadline, ideal=ideal, low=low, high=high,
             how=how, gains=self._gains(ran, middle, jobs), lanes=crew.lanes, answers=answers,
-            quota_left=quota_left(crew.lanes, ran.duration),
+            quota_left=quota_left(crew.lanes, ran.duration), quota_together=quota_together(crew.lanes, ran.duration),
         )  # fmt: skip
 
     def duration(self) -> float | None:

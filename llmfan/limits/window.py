@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeGuard
 
 from llmfan.records import KnownLimit, Report
-from llmfan.units import DAY
+from llmfan.units import DAY, HOUR, MINUTE
 
 NEVER = math.inf
 SETTLE = -math.inf
@@ -180,7 +180,9 @@ class Calendar:
         self._roll(now)
         if report.limit is not None and report.limit >= 1:
             self.limit = self.reported = report.limit
-        if report.remaining is not None and (more := self.limit - report.remaining - self._used) > 0:
+        if report.remaining is None or entry.at != self._resets_at or self._is_of_before(report, now):
+            return
+        if (more := self.limit - report.remaining - self._used) > 0:
             self._used += more
             self.strangers += more
 
@@ -199,8 +201,15 @@ class Calendar:
         return self.used(now) > self.limit + 1e-9
 
     def recall(self, at: float, now: float, amount: float) -> None:
+        """What others write down now may be what the server has told of already."""
         if self._next_reset(at) > now:
-            self.take(now, amount)
+            told = min(self.strangers, amount)
+            self.strangers -= told
+            self.take(now, amount - told)
+
+    def _is_of_before(self, report: Report, now: float) -> bool:
+        """Told of the window that ends this moment by the server's clock, while ours says that it is over."""
+        return report.resets_in is not None and report.resets_in < MINUTE and self._resets_at - now > HOUR
 
     def _roll(self, now: float) -> None:
         if now >= self._resets_at:

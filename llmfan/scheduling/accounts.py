@@ -110,10 +110,11 @@ class Accounts:
         names = ", ".join(owners)
         self._say(f"{names} draw on one account: counted as one from here on (say so with account: in the file)")
         counters = {m.axis: m for lane in self._home[owners[0]] for m in self._meters[lane] if m is not lead.pace}
+        told: set[Meter] = set()
         for owner in owners:
             self.joined[owner] = owners[0]
             for lane in self._home[owner]:
-                lane.use(self._shared(meter, counters, gauge, now) for meter in self._meters[lane])
+                lane.use(self._shared(meter, counters, gauge, told, now) for meter in self._meters[lane])
                 _move(lane, lead)
         lead.pace = gauge
 
@@ -141,14 +142,16 @@ class Accounts:
         return zip(self._meters[lane], lane.meters, strict=True)
 
     @staticmethod
-    def _shared(meter: Meter, counters: dict[str, Meter], gauge: Gauge, now: float) -> Meter:
+    def _shared(meter: Meter, counters: dict[str, Meter], gauge: Gauge, told: set[Meter], now: float) -> Meter:
         """The counter that takes this one's place: of the same limit of the first owner, told what this one has."""
         if _is_pace(meter, gauge):
             return gauge
         first = counters.get(meter.axis)
         if first is None or first is meter or first.limit != meter.limit or meter.limit == math.inf:
             return meter
-        first.recall(now, now, meter.used(now))
+        if meter not in told:
+            told.add(meter)
+            first.recall(now, now, meter.used(now))
         return first
 
 

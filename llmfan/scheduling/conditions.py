@@ -12,6 +12,7 @@ from llmfan.settings import Kind
 
 #: Rests shorter than this are over before anybody reads of them. Seconds of the world.
 PASSING_S = 5.0
+_DOUBTFUL = ("invalid", "forbidden", "no_credit", "no_model", "unreachable")
 _OUT: dict[Kind, State] = {
     "auth": "invalid", "payment_required": "no_credit", "quota_exhausted": "exhausted", "model_not_found": "no_model",
     "content_filter": "forbidden", "bad_request": "forbidden",
@@ -41,12 +42,15 @@ def conditions(
 
 
 def restore(lanes: Iterable[Lane], states: Iterable[KeyState], now: float, wall: float, speed: float) -> None:
-    """What had to rest until a moment that is still to come rests until then."""
+    """What had to rest until a moment that is still to come rests until then. What did not work is tried with one."""
+    states = list(states)
+    doubtful = {state.key for state in states if state.state in _DOUBTFUL}
     by_key: dict[str, list[KeyState]] = {}
     for state in states:
         if state.until is not None and state.until > wall and state.state in ("exhausted", "rate_limited"):
             by_key.setdefault(state.key, []).append(state)
     for lane in lanes:
+        lane.group.probing |= lane.target.key in doubtful
         for state in by_key.get(lane.target.key, ()):
             if state.model in ("", lane.target.model):
                 until = now + ((state.until or wall) - wall) / speed

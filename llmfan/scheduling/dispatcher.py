@@ -341,8 +341,7 @@ class Dispatcher:
             hold = lessons.refused(claim.meters, claim.learners, claim.entries, failure, now)
             self._rests.hold(lane, claim.sent, failure, hold, now)
         else:
-            teach = lessons.overloaded if failure.kind == "overloaded" else lessons.lost
-            teach(claim.meters, claim.learners, claim.entries, now)
+            lessons.failed(claim.meters, claim.learners, claim.entries, failure, now)
             self._rests.apply(lane, claim.sent, failure, now)
         if failure.free and failure.scope == "request":
             self._fewer(failure, now)

@@ -61,9 +61,13 @@ def consequence(failure: Failure) -> Rest:
 
 
 def lanes_of(failure: Failure, lane: Lane) -> tuple[str, list[Lane]]:
-    """(name, lanes) of the scope a failure rules out."""
+    """(name, lanes) of the scope a failure rules out.
+
+    An account that the file does not name is only supposed: what no waiting cures is asked of each of its keys.
+    """
     t, peers = lane.target, lane.provider.lanes
-    match failure.scope:
+    scope = "key" if failure.scope == "account" and t.account == "default" and failure.permanent else failure.scope
+    match scope:
         case "key":
             return t.key, [p for p in peers if p.target.key == t.key]
         case "account":

@@ -49,14 +49,18 @@ def refused(
     return hold
 
 
-def overloaded(meters: Sequence[Meter], learners: Iterable[int], entries: Sequence[Entry], now: float) -> None:
-    """It could not be served for load: fewer at once from now on, and nothing is known of the rest."""
+def failed(
+    meters: Sequence[Meter], learners: Iterable[int], entries: Sequence[Entry], failure: Failure, now: float
+) -> None:
+    """It ended otherwise. For load: fewer at once from now on; without a word: perhaps so. What was refused for a
+    reason of its own says nothing of how many at once. Of the other limits nothing is known.
+    """
     for n in learners:
         meter = meters[n]
         assert learns(meter)
-        if meter.axis == "concurrency":
+        if meter.axis == "concurrency" and failure.kind == "overloaded":
             meter.refused(entries[n], now, None)
-        else:
+        elif meter.axis != "concurrency" or failure.ambiguous:
             meter.lost(entries[n], now)
 
 

@@ -13,7 +13,7 @@ from llmfan.scheduling.dispatcher import Dispatcher
 from llmfan.scheduling.lanes import Lane
 from llmfan.scheduling.neighbours import meters_of
 from llmfan.settings import AXES
-from llmfan.units import MONTH
+from llmfan.units import HOUR, MONTH
 
 
 class Sent(Struct, frozen=True, kw_only=True):
@@ -64,7 +64,7 @@ def recall(
     dispatcher.estimator.recall(known.targets)
     longest = max((AXES[axis][1] for _, axis in meters), default=0.0)
     spent = set()
-    for booking in booked(wall - min(longest, MONTH)):
+    for booking in booked(wall - min(longest, MONTH) * 31 / 30 - 2 * HOUR):  # months have 31 days, and days 25 hours
         meter = meters.get((booking.owner, booking.axis))
         if meter is not None:
             meter.recall(now - (wall - booking.at) / speed, now, booking.amount)

@@ -34,16 +34,21 @@ class Neighbours:
             return set()
         by_name = meters_of(self._dispatcher)
         fuller = {m for owner, axis, n in elsewhere.booked for m in self._count(by_name.get((owner, axis)), n, now)}
-        for (owner, _), meter in by_name.items():
+        held: dict[Slots, float] = {}
+        sharers: dict[Gauge, int] = {}
+        for (owner, _), meter in by_name.items():  # owners that share an account have one limit
             if isinstance(meter, Slots):
-                held = elsewhere.in_flight.get(owner, 0.0)
-                if held > meter.elsewhere:
-                    fuller.add(meter)
-                elif held < meter.elsewhere:
-                    self._dispatcher.look_again()
-                meter.elsewhere = held
+                held[meter] = held.get(meter, 0.0) + elsewhere.in_flight.get(owner, 0.0)
             elif isinstance(meter, Gauge):
-                meter.sharers = elsewhere.sharers.get(owner, 0)
+                sharers[meter] = max(sharers.get(meter, 0), elsewhere.sharers.get(owner, 0))
+        for gauge, others in sharers.items():
+            gauge.sharers = others
+        for slots, taken in held.items():
+            if taken > slots.elsewhere:
+                fuller.add(slots)
+            elif taken < slots.elsewhere:
+                self._dispatcher.look_again()
+            slots.elsewhere = taken
         return fuller
 
     def give_way(self, claims: Iterable[Claim], fuller: set[Meter], now: float) -> set[Claim]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from llmfan.limits.slots import Slots
 from llmfan.limits.window import NEVER, SETTLE, Calendar, WindowLog, guard
+from llmfan.records import Report
 from llmfan.simulation.limiter import Bucket, Counter, FixedWindow, SlidingLog
 
 PERIOD = 2.0
@@ -151,3 +152,25 @@ def test_the_guard_costs_at_most_a_twentieth_of_a_window(period: float) -> None:
     assert 0 < guard(period) <= 0.05 * period
     assert guard(period) <= 0.5
     assert guard(period / 30, 30) == pytest.approx(guard(period) / 30, rel=0.5)
+
+
+def test_yesterdays_header_spends_nothing_of_today() -> None:
+    """A request that left at a second to midnight is told of the day that is over: taken for today's, it ends it."""
+    day = Calendar("rpd", 0, "k", 1000.0, lambda now: (now // 100.0 + 1) * 100.0)
+    entry = day.take(99.0, 1.0)
+    day.told(entry, Report(axis="rpd", limit=1000, remaining=3), 100.5)
+    assert (day.used(100.5), day.strangers) == (0, 0)
+    late = Calendar("rpd", 0, "k", 1000.0, lambda now: (now // 86400.0 + 1) * 86400.0)
+    late.told(late.take(1.0, 1.0), Report(axis="rpd", limit=1000, remaining=3, resets_in=0.8), 1.2)
+    assert late.used(1.2) == 1  # our clock is a second ahead
+
+
+def test_what_others_write_down_is_not_counted_beside_what_the_server_told_of_it() -> None:
+    """Another process's 40 are among the 41 that the server has seen."""
+    day = Calendar("rpd", 0, "k", 100.0, lambda now: 86400.0)
+    day.told(day.take(0.0, 1.0), Report(axis="rpd", limit=100, remaining=59), 1.0)
+    assert (day.used(1.0), day.strangers) == (41, 40)
+    day.recall(2.0, 2.0, 40.0)
+    assert (day.used(2.0), day.strangers) == (41, 0)
+    day.recall(3.0, 3.0, 5.0)
+    assert day.used(3.0) == 46

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from llmfan.entries import KeyState
 from llmfan.ledgers.memory import MemoryLedger
 from llmfan.options import RunOptions
 from llmfan.records import Known
 from llmfan.settings import HeaderRow, Preset
 from llmfan.simulation.fake import always, good
+from llmfan.simulation.script import Script
 from tests.scenarios.world import Happened, play, provider
 
 #: A server that says its day is spent, and for how long.
@@ -33,7 +35,7 @@ def a_day_of_five(folder: Path, ledger: MemoryLedger, wall: str, jobs: int) -> H
     ("spent", "before", "turns", "after"),
     [
         ("2026-11-01T06:00", "2026-11-01T06:30", "2026-11-01 07:00:00 UTC", "2026-11-01T07:30"),
-        ("2026-11-01T07:30", "2026-11-02T07:30", "2026-11-02 08:00:00 UTC", "2026-11-02T08:30"),  # 25 hours
+        ("2026-11-01T07:05", "2026-11-02T07:50", "2026-11-02 08:00:00 UTC", "2026-11-02T08:30"),  # 25 hours
         ("2026-03-08T08:30", "2026-03-09T06:30", "2026-03-09 07:00:00 UTC", "2026-03-09T07:30"),  # 23 hours
     ],
 )
@@ -48,6 +50,43 @@ def test_a_spent_day_stays_spent_over_a_restart_until_the_providers_own_midnight
     assert again.run.ending == "nothing_left"
     assert turns in again.run.why
     assert a_day_of_five(tmp_path / "3", ledger, after, 3).by("a") == 3
+
+
+def test_a_spent_month_of_31_days_stays_spent_to_its_end(tmp_path: Path) -> None:
+    """What was sent on the first would be forgotten on the thirty-first."""
+    ledger, fleet = MemoryLedger(), [provider("a", axes={"requests_per_month": 5})]
+    for name in ("1", "2"):
+        (tmp_path / name).mkdir()
+    assert play(tmp_path / "1", fleet, {"a": good()}, 5, wall=at("2026-12-01T00:10"), ledger=ledger).by("a") == 5
+    again = play(tmp_path / "2", fleet, {"a": good()}, 3, wall=at("2026-12-31T23:00"), ledger=ledger)
+    assert again.far.seen == []
+
+
+def test_keys_that_did_not_work_are_tried_with_one_request(tmp_path: Path) -> None:
+    """A probe has just said which keys are dead; a run that sends each of them a burst learns it again at full price."""
+    ledger = MemoryLedger()
+    ledger.keep(Known(states=[KeyState(key="a#1", state="invalid")]))
+    bad = always(401, {"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}}, latency=1.0)
+    happened = play(tmp_path, [provider("a"), provider("b")], {"a": bad, "b": good()}, 60, ledger=ledger)
+    assert happened.far.count("a") == 1
+    assert happened.by("b") == 60
+
+
+def test_no_credit_on_one_key_is_asked_of_each_key_of_an_account_nobody_named(tmp_path: Path) -> None:
+    """One colleague's empty purse would end a run that has two good keys."""
+    broke, fine = always(402, {"error": {"message": "Insufficient Balance"}}), good()
+    keys: list[str] = []
+
+    def behave(now: float, key: str, body: bytes) -> Script:
+        keys.append(key)
+        return (broke if key.endswith("1") else fine)(now, key, body)
+
+    supposed = [provider("a", 3, accounts=["default"] * 3, shared="account")]
+    happened = play(tmp_path, supposed, {"a": behave}, 20)
+    assert happened.by("a") == 20
+    (tmp_path / "named").mkdir()
+    named = [provider("a", 3, accounts=["team"] * 3, shared="account")]
+    assert play(tmp_path / "named", named, {"a": broke}, 20, RunOptions(concurrency=1)).far.count("a") == 1
 
 
 def test_a_rest_the_server_asked_for_outlives_the_run(tmp_path: Path) -> None:
@@ -114,3 +153,11 @@ def test_what_others_spent_of_a_day_is_remembered_as_well(tmp_path: Path) -> Non
     play(tmp_path / "1", fleet, {"a": always(200, answer, told)}, 1, ledger=ledger)
     assert sum(booking.amount for booking in ledger.booked(0.0)) == 91
     assert play(tmp_path / "2", fleet, {"a": good()}, 20, ledger=ledger).by("a") == 9
+
+
+def test_refusals_for_a_reason_of_their_own_teach_no_limit_of_requests_at_once(tmp_path: Path) -> None:
+    """A key that answers nothing but 401 would be shown with a measured concurrency of two."""
+    ledger = MemoryLedger()
+    bad = always(401, {"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}}, latency=1.0)
+    play(tmp_path, [provider("a"), provider("b")], {"a": bad, "b": good(1.0)}, 60, ledger=ledger)
+    assert [limit for limit in ledger.known().limits if limit.owner == "a#1"] == []

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from llmfan.entries import Elsewhere
 from llmfan.ledgers.opening import open_ledger
+from llmfan.limits.slots import Slots
 from llmfan.ports import Ledger
-from llmfan.settings import Fleet, Provider
-from llmfan.simulation.fake import Behaviour, good, limited
+from llmfan.scheduling.neighbours import Neighbours
+from llmfan.settings import Fleet, HeaderRow, Preset, Provider
+from llmfan.simulation.fake import Behaviour, always, good, limited
+from llmfan.simulation.script import Script
 from tests.scenarios.limiter_servers import Limit, LimiterServer
 from tests.scenarios.world import MIDNIGHT, Happened, play_together, provider
+
+
+ANSWER = {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]}
 
 
 def virtual() -> float:
@@ -70,3 +79,33 @@ def test_what_a_killed_process_had_is_the_others_within_a_minute(tmp_path: Path)
     sent = sorted(a["sent_s"] for a in left.attempts)
     after = [s for s in sent if 150.0 <= s < 210.0]
     assert len(after) >= 54
+
+
+def test_what_others_were_heard_to_have_spent_is_booked_once_by_both(tmp_path: Path) -> None:
+    """A colleague's 50 would count once for each process that hears of them, and the day be over at noon."""
+    sent = []
+
+    def behave(now: float, key: str, body: bytes) -> Script:
+        sent.append(now)
+        told = {"x-ratelimit-limit-requests": "100", "x-ratelimit-remaining-requests": str(max(0, 50 - len(sent)))}
+        return always(200, ANSWER, told)(now, key, body)
+
+    rows = [HeaderRow(name=f"x-ratelimit-{role}-requests", axis="rpd", role=role) for role in ("limit", "remaining")]
+    preset = Preset(name="a", checked="2026-11-20", limit_headers=rows)
+    first, second = both(tmp_path, [provider("a", axes={"rpd": 100, "rpm": 30}, preset=preset)], behave, 25)
+    assert first.by("a") + second.by("a") == 50
+    book = open_ledger(
+        str(tmp_path / "ledger"), Fleet(file="virtual", providers=[provider("a", axes={"rpd": 100})]), print
+    )
+    assert sum(b.amount for b in book.booked(0.0) if b.axis == "rpd") == pytest.approx(100, abs=3)
+    book.close()
+
+
+def test_keys_joined_on_one_account_share_what_is_in_flight_elsewhere() -> None:
+    """Two names of one limit: the last one looked at would hide what is held under the first."""
+    slots = Slots("a#1", 4)
+    lane = SimpleNamespace(meters=[slots, slots])
+    accounts = SimpleNamespace(counters=lambda _: [(Slots("a#1", 4), slots), (Slots("a#2", 4), slots)])
+    dispatcher: Any = SimpleNamespace(lanes=[lane], accounts=accounts, look_again=lambda: None)
+    Neighbours(dispatcher).heed(Elsewhere(in_flight={"a#1": 3.0}), 0.0)
+    assert slots.elsewhere == 3
