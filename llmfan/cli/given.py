@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from llmfan.inputs.prompts import PromptSet
     from llmfan.options import RunOptions
     from llmfan.ports import Archive, Ledger
@@ -97,6 +99,17 @@ def providers_file(named: str | None, packaged: bool) -> str:
         "no providers file: there is no ./providers.yaml and none was named with -p; write one with: llmfan init "
         "(or try without any key: llmfan run PROMPTS --simulate)"
     )
+
+
+def whole(fleet: Fleet, env: Mapping[str, str], *cuts: list[str] | None) -> Fleet:
+    """The whole file's fleet for the ledger: who shares an account with whom must not depend on --only."""
+    from llmfan.errors import UserError
+    from llmfan.inputs.config import load_fleet
+
+    try:
+        return load_fleet(fleet.file, env, every=True) if any(cuts) else fleet
+    except UserError:  # a fault of what was not asked for
+        return fleet
 
 
 def ledger(state: str | None, fleet: Fleet) -> Ledger:

@@ -80,7 +80,7 @@ def plan(
 
 
 def _fleets(path: str, env_file: str | None, only: list[str], exclude: list[str]) -> tuple[Fleet, Fleet | None]:
-    """The fleet as if every key were set, and what of it is."""
+    """The fleet as if every key were set, and all of the file's that can be used."""
     from llmfan.errors import UserError
     from llmfan.inputs.config import load_fleet
     from llmfan.inputs.environment import environment
@@ -88,7 +88,7 @@ def _fleets(path: str, env_file: str | None, only: list[str], exclude: list[str]
     env = environment(env_file, os.environ)
     fleet = load_fleet(path, env, simulate=True, only=only, exclude=exclude)
     try:
-        return fleet, load_fleet(path, env, only=only, exclude=exclude)
+        return fleet, given.whole(load_fleet(path, env, only=only, exclude=exclude), env, only, exclude)
     except UserError:  # no key is set, or one is badly: a run will say so
         return fleet, None
 

@@ -126,7 +126,7 @@ def _execute(
         refuse_other_run(folder)
     source = str(folder / "prompts.jsonl") if path == "-" and resume else path
     with given.prompt_set(source, options, folder) as prompts:
-        ledger = None if options.simulate else given.ledger(state, fleet)
+        ledger = None if options.simulate else given.ledger(state, given.whole(fleet, env, only, exclude))
         session = Session(fleet, prompts, options, folder, env=env, resume=resume, quiet=quiet, args=sys.argv[1:], ledger=ledger)
         outcome = session.execute()
     if outcome.why:

@@ -76,3 +76,17 @@ def test_what_a_killed_process_held_is_free_again(tmp_path: Path) -> None:
         assert run(tmp_path, *args, "-o", "r1")[0] == 0
         assert time.monotonic() - killed < 60
     assert len(lines(tmp_path / "r1" / "results.jsonl")) == 60
+
+
+def test_keys_of_one_account_share_it_though_each_run_uses_another(tmp_path: Path) -> None:
+    """`--only` names keys one by one: the account's day would be spent once for each."""
+    counting = Counting(0.01)
+    with Serving({"a": counting}) as far:
+        entry = {
+            "base_url": far.base_url("a") + "/v1", "model": "m", "keys": ["key-number-one", "key-number-two"],
+            "limits": {"rpd": 8, "shared": "account"},
+        }  # fmt: skip
+        args = ["run", str(prompt_file(tmp_path, 6)), "-p", str(providers_file(tmp_path, {"a": entry})), "-q"]
+        assert run(tmp_path, *args, "--only", "a#1", "-o", "r0")[0] == 0
+        assert run(tmp_path, *args, "--only", "a#2", "-o", "r1")[0] == 4
+    assert counting.total == 8
