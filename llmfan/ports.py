@@ -120,7 +120,9 @@ class Archive(Protocol):
         """When figures of limits changed, oldest first."""
 
     def forget(self, owners: Iterable[str], keys: Iterable[str]) -> int:
-        """Drops the states of `keys` and what was learned of `owners`; what was spent stays. Gives how many entries."""
+        """Drops the states of `keys` and what was learned of `owners`; what was spent stays. Gives how many entries;
+        -1: it could not be written, and all is as it was.
+        """
 
 
 class Observer(Protocol):

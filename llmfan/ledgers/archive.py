@@ -12,7 +12,10 @@ from llmfan.entries import Change, Tally
 from llmfan.ledgers import learned, spending, tallying
 from llmfan.ledgers.aside import Damaged, Foreign, Newer
 from llmfan.ledgers.database import connect, is_damage
-from llmfan.ledgers.names import Founder, Names
+from llmfan.ledgers.memory import NOT_WRITTEN
+from llmfan.ledgers.names import Names
+from llmfan.ledgers.naming import read_names
+from llmfan.ledgers.netting import netted
 from llmfan.ledgers.schema import STEPS, is_ours, version_of
 from llmfan.records import Booking, Known
 from llmfan.settings import Fleet
@@ -33,7 +36,7 @@ class SqliteArchive:
 
     def booked(self, since: float) -> list[Booking]:
         found: list[Booking] = self._read(lambda connection, names: spending.booked(connection, names, since), [])
-        return self._ahead.counted(found, self._wall())
+        return self._ahead.counted(netted(found, since), self._wall())
 
     def tallied(self, since: float) -> list[Tally]:
         return self._read(lambda connection, names: tallying.tallied(connection, names, since), [])
@@ -43,7 +46,7 @@ class SqliteArchive:
 
     def forget(self, owners: Iterable[str], keys: Iterable[str]) -> int:
         self._once(f"{self._place}: opened for reading: nothing is forgotten")
-        return 0
+        return NOT_WRITTEN
 
     def _read(self, work: Callable[[sqlite3.Connection, Names], T], otherwise: T) -> T:
         connection = None
@@ -78,12 +81,6 @@ def connect_to_read(place: Path) -> sqlite3.Connection:
     except sqlite3.OperationalError:
         connection.close()
         return connect(place, "mode=ro&immutable=1")
-
-
-def read_names(connection: sqlite3.Connection, fleet: Fleet, now: float) -> Names:
-    salt = connection.execute("SELECT value FROM meta WHERE name = 'salt'").fetchone()[0]
-    founders = [Founder(*row) for row in connection.execute("SELECT place, account, key, founder, at FROM founders")]
-    return Names(fleet, salt, founders, now)
 
 
 def check(connection: sqlite3.Connection) -> None:

@@ -1,4 +1,4 @@
-"""A ledger's file made privately, and one that cannot be used moved out of the way: never deleted, never twice."""
+"""A ledger's file that cannot be used is moved out of the way: never deleted, never twice."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import datetime as dt
 import fcntl
 import os
-import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,6 @@ from pathlib import Path
 _PATIENCE_S = 5.0
 #: Before the file itself: a log without its database would be taken for that of the next one.
 _PARTS = ("-wal", "-shm", "")
-_HEAD = b"SQLite format 3\0"
 
 
 class Damaged(Exception):
@@ -31,11 +29,11 @@ class Foreign(Exception):
 
 
 @contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path, patience: float = _PATIENCE_S) -> Iterator[None]:
     """Only one llmfan at a time opens, migrates or sets aside: else two of them would, and lose each other's file."""
     lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline = time.monotonic() + patience
         while not _locked(lock) and time.monotonic() < deadline:
             time.sleep(0.01)
         yield
@@ -53,25 +51,17 @@ def _locked(lock: int) -> bool:
     return True
 
 
-def make_private(place: Path) -> None:
-    """There before SQLite opens it, for that would make it readable by all; its log takes the file's own mode."""
-    file = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
-    try:
-        found = os.fstat(file)
-        if not stat.S_ISREG(found.st_mode):
-            raise Foreign("it is not a regular file")
-        if os.read(file, len(_HEAD)) not in (_HEAD, b""):  # SQLite would see it too, and delete the log beside it
-            raise Damaged("file is not a database")
-        if found.st_mode & 0o077:
-            with contextlib.suppress(OSError):  # another user's, who let us in
-                os.fchmod(file, 0o600)
-    finally:
-        os.close(file)
-
-
 def make_folder(folder: Path) -> None:
     """Its own folder is the user's own; one that is there stays as it is."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def clear_away(place: Path) -> None:
+    """The log of a file that was moved away or deleted: a new one would share it with whoever still has the old one."""
+    if not os.path.lexists(place):
+        for part in _PARTS[:-1]:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{place}{part}")
 
 
 def set_aside(place: Path, why: str, now: float) -> Path:

@@ -29,24 +29,24 @@ def known(connection: sqlite3.Connection, names: Names) -> Known:
             )
             for label in names.labels(key)
         ],
-        limits=[
+        limits=_newest(
             replace(limit, owner=owner)
             for limit, _ in _limits(connection, "", ())
             for owner in names.spoken(limit.owner)
-        ],
+        ),
         targets=[
             KnownTarget(name=name, n=n, service_s=service, service_sigma=sigma, output_tokens=output,
                         tokens_per_char=per_char, at=at)
             for place, name, n, service, sigma, output, per_char, at in connection.execute("SELECT * FROM targets")
             if names.place(name) == place
         ],
-        shared=[
+        shared=list(dict.fromkeys(
             (owner, other)
             for stored, stored_other in connection.execute("SELECT owner, other FROM shared")
             for owner in names.spoken(stored)
             for other in names.spoken(stored_other)
             if owner != other
-        ],
+        )),
     )  # fmt: skip
 
 
@@ -75,12 +75,22 @@ def changes(connection: sqlite3.Connection, names: Names, since: float) -> list[
     ]
 
 
+def laid_over(known: Known, more: Known) -> Known:
+    """What stands in the file, and over it what could not be written yet."""
+    return Known(
+        states=[*{(s.key, s.model): s for s in (*known.states, *more.states)}.values()],
+        limits=[*{(each.owner, each.axis): each for each in (*known.limits, *more.limits)}.values()],
+        targets=[*{target.name: target for target in (*known.targets, *more.targets)}.values()],
+        shared=[*{**dict(known.shared), **dict(more.shared)}.items()],
+    )
+
+
 def forget(connection: sqlite3.Connection, names: Names, owners: Iterable[str], keys: Iterable[str], now: float) -> int:
     """How many states, limits and pairs are gone. That a figure was forgotten is a change like any other."""
     dropped = 0
     for key in {names.key_id(label) for label in keys}:
         dropped += connection.execute("DELETE FROM states WHERE key = ?", (key,)).rowcount
-    for owner in {names.stored(owner) for owner in owners}:
+    for owner in {form for each in owners for form in names.forms(each)}:
         for limit, _ in _limits(connection, "WHERE owner = ?", (owner,)):
             _changed(connection, limit, "reported", limit.reported, None, now)
             _changed(connection, limit, "measured", limit.measured, None, now)
@@ -165,6 +175,16 @@ def _limits(connection: sqlite3.Connection, where: str, args: tuple[str, ...]) -
         for owner, axis, declared, reported, measured, kind, guard, confidence, counts, measured_at, at
         in connection.execute(f"SELECT * FROM limits {where}", args)
     ]  # fmt: skip
+
+
+def _newest(limits: Iterable[KnownLimit]) -> list[KnownLimit]:
+    """One of an account that was taken for two has been learned twice."""
+    found: dict[tuple[str, str], KnownLimit] = {}
+    for each in limits:
+        before = found.get((each.owner, each.axis))
+        if before is None or each.at > before.at:
+            found[each.owner, each.axis] = each
+    return list(found.values())
 
 
 def _or(new: float | None, old: float | None) -> float | None:

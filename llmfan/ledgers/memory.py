@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from llmfan.entries import Change, Elsewhere, KeyState, Tally
+from llmfan.ledgers.netting import netted
 from llmfan.records import Booking, Known, KnownLimit, KnownTarget
 from llmfan.units import MINUTE
 
+#: What `forget` gives where nothing could be dropped in the file.
+NOT_WRITTEN = -1
 _NOBODY = Elsewhere()
 
 
 class MemoryLedger:
-    """Bookings are summed by the minute, so that it does not grow with a run's length times its size."""
+    """Bookings are summed by the minute, so that it does not grow with a run's length times its size.
 
-    def __init__(self) -> None:
+    `kept`: False where it stands for a file that cannot be used, so that what is dropped here is not dropped there.
+    """
+
+    def __init__(self, kept: bool = True) -> None:
+        self._kept = kept
         self._limits: dict[tuple[str, str], KnownLimit] = {}
         self._targets: dict[str, KnownTarget] = {}
         self._shared: dict[str, str] = {}
@@ -35,12 +42,13 @@ class MemoryLedger:
         self._states.update({(state.key, state.model): state for state in known.states})
 
     def booked(self, since: float) -> list[Booking]:
+        """A minute in which `since` lies counts as a whole, at that moment."""
         first = int(since // MINUTE)
-        return [
-            Booking(owner=owner, axis=axis, amount=amount, at=max(since, minute * MINUTE))
-            for (minute, owner, axis), amount in sorted(self._booked.items())
-            if minute >= first and amount > 0
+        bookings = [
+            Booking(owner=owner, axis=axis, amount=amount, at=since if minute == first else minute * MINUTE)
+            for (minute, owner, axis), amount in self._booked.items()
         ]
+        return netted(bookings, since)
 
     def book(self, decide: Callable[[Elsewhere], Iterable[Booking]]) -> None:
         for each in decide(_NOBODY):
@@ -67,7 +75,7 @@ class MemoryLedger:
             del self._limits[place]
         for state in lifted:
             del self._states[state]
-        return len(dropped) + len(lifted)
+        return len(dropped) + len(lifted) if self._kept else NOT_WRITTEN
 
     def close(self) -> None:
         """Nothing is held."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from msgspec.structs import replace
 
@@ -10,14 +10,29 @@ from llmfan.entries import KeyState, Tally
 from llmfan.ledgers.spending import HELD, first_span
 from llmfan.ledgers.tallying import merge
 from llmfan.records import Booking, Known, KnownLimit, KnownTarget
-from llmfan.units import MINUTE
+from llmfan.units import HOUR, MINUTE
+
+_Sums = dict[tuple[str, str, int], Booking]
+
+
+class Own:
+    """What this process has booked, by the hour: it is booked again where the ledger is begun anew meanwhile."""
+
+    def __init__(self) -> None:
+        self._sums: _Sums = {}
+
+    def book(self, bookings: Iterable[Booking]) -> None:
+        _add_up(self._sums, bookings, lambda axis: HOUR)
+
+    def all(self) -> list[Booking]:
+        return list(self._sums.values())
 
 
 class Pending:
     """Bookings and tallies are summed, so that a disk that stays full for hours does not fill the memory as well."""
 
     def __init__(self) -> None:
-        self.bookings: dict[tuple[str, str, int], Booking] = {}
+        self.bookings: _Sums = {}
         self.tallies: dict[tuple[str, str, int], Tally] = {}
         self._states: dict[tuple[str, str], KeyState] = {}
         self._limits: dict[tuple[str, str], KnownLimit] = {}
@@ -28,14 +43,7 @@ class Pending:
         return bool(self.bookings or self.tallies or self.learned())
 
     def book(self, bookings: Iterable[Booking]) -> None:
-        for each in bookings:
-            if each.axis == HELD:
-                continue
-            place = (each.owner, each.axis, int(each.at // first_span(each.axis)))
-            before = self.bookings.get(place)
-            if before is not None:
-                each = replace(each, amount=before.amount + each.amount, at=max(before.at, each.at))
-            self.bookings[place] = each
+        _add_up(self.bookings, bookings, first_span)
 
     def tally(self, tallies: Iterable[Tally]) -> None:
         for each in tallies:
@@ -62,3 +70,15 @@ class Pending:
     def clear(self) -> None:
         for each in (self.bookings, self.tallies, self._states, self._limits, self._targets, self._shared):
             each.clear()
+
+
+def _add_up(sums: _Sums, bookings: Iterable[Booking], span: Callable[[str], float]) -> None:
+    """`span`: the stretch of an axis that one sum stands for; it counts at its latest moment."""
+    for each in bookings:
+        if each.axis == HELD:
+            continue
+        place = (each.owner, each.axis, int(each.at // span(each.axis)))
+        before = sums.get(place)
+        if before is not None:
+            each = replace(each, amount=before.amount + each.amount, at=max(before.at, each.at))
+        sums[place] = each

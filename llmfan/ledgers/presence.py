@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from llmfan.ledgers.names import Names
 
@@ -18,19 +19,22 @@ _NOTE_S = 10.0
 #: How often it is asked whether the others live, when nothing was written.
 CHECK_S = 1.0
 
+#: By owner: what others hold in flight, and how many of them send there.
+Company = tuple[dict[str, float], dict[str, int]]
+
 
 class Presence:
     """This process's own row, and those of the others as last seen. `clock`: monotonic, the same for all processes."""
 
-    def __init__(self, names: Names, clock: Callable[[], float]):
+    def __init__(self, names: Names, clock: Callable[[], float], held: Mapping[str, float] = MappingProxyType({})):
         self._names, self._clock = names, clock
         self._machine = machine()
         self.session: int | None = None
         self._stands = False
-        self._held: dict[str, float] = {}
+        self.held = dict(held)  # owner → what this process has in flight there
         self._active: dict[str, float] = {}  # owner → when it was last written down that this process sends there
         self._dirty: set[str] = set()
-        self._beat = float("-inf")
+        self._beat = self._beaten = float("-inf")  # when it was last written that one lives: for good, and as of now
         self._others: dict[int, dict[str, tuple[float, float]]] = {}  # session → owner → (in flight, when)
         self._alive: list[int] = []
         self._looked = 0
@@ -44,7 +48,7 @@ class Presence:
         """A booking of this owner; `held`: by how much it changes what is in flight."""
         stored = self._names.stored(owner)
         if held:
-            self._held[stored] = self._held.get(stored, 0.0) + held
+            self.held[owner] = self.held.get(owner, 0.0) + held
             self._dirty.add(stored)
         elif self._clock() - self._active.get(stored, float("-inf")) >= _NOTE_S:
             self._dirty.add(stored)
@@ -53,15 +57,19 @@ class Presence:
         """What has changed, and now and then that one lives. Who was taken for dead and is not, stands up again."""
         if not self._dirty and not self.due():
             return
-        now = self._clock()
-        if self.session is None or (self.due() and not self._beats(connection, now)):
+        now, due = self._clock(), self.due()
+        if self.session is None or (due and not self._beats(connection, now)):
             made = connection.execute(
                 "INSERT INTO sessions (pid, machine, beat) VALUES (?, ?, ?)", (os.getpid(), self._machine, now)
             )
             self.session, self._stands = made.lastrowid, False
-            self._dirty.update(owner for owner, held in self._held.items() if held)
-        for owner in self._dirty:
-            connection.execute(_PRESENT, (self.session, owner, max(0.0, self._held.get(owner, 0.0)), now))
+            self._dirty.update(self._names.stored(owner) for owner, held in self.held.items() if held)
+            due = True
+        if due:
+            self._beaten = now
+        for stored in self._dirty:
+            held = sum(self.held.get(owner, 0.0) for owner in self._names.spoken(stored))
+            connection.execute(_PRESENT, (self.session, stored, max(0.0, held), now))
 
     def _beats(self, connection: sqlite3.Connection, now: float) -> bool:
         return connection.execute("UPDATE sessions SET beat = ? WHERE id = ?", (now, self.session)).rowcount > 0
@@ -69,14 +77,13 @@ class Presence:
     def written(self) -> None:
         """The transaction holds."""
         self._stands = True
-        if self._dirty or self.due():
-            self._beat = self._clock()
-            self._active.update(dict.fromkeys(self._dirty, self._beat))
-            self._dirty.clear()
+        self._beat = self._beaten
+        self._active.update(dict.fromkeys(self._dirty, self._clock()))
+        self._dirty.clear()
 
     def lost(self) -> None:
         """It does not. The number it gave may be another process's next."""
-        self._beat = float("-inf")
+        self._beat = self._beaten = float("-inf")
         if not self._stands:
             self.session = None
 
@@ -103,8 +110,8 @@ class Presence:
         if not self._others.keys() <= there:  # one that is only silent may be heard of again
             self._others = {session: owners for session, owners in self._others.items() if session in there}
 
-    def company(self) -> tuple[dict[str, float], dict[str, int]]:
-        """By owner of this fleet: what others hold in flight, and how many of them send there."""
+    def company(self) -> Company:
+        """Of this fleet's owners; one and the same key under another name counts as another's."""
         in_flight: dict[str, float] = {}
         sharers: dict[str, int] = {}
         since = self._clock() - SHARES_S
@@ -115,6 +122,9 @@ class Presence:
                         in_flight[owner] = in_flight.get(owner, 0.0) + held
                     if at >= since:
                         sharers[owner] = sharers.get(owner, 0) + 1
+        for owner, held in self.held.items() if self._names.doubled else ():
+            for other in self._names.siblings(owner) if held else ():  # the same key under another name
+                in_flight[other] = in_flight.get(other, 0.0) + held
         return in_flight, sharers
 
     @property

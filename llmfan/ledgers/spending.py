@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
-from operator import attrgetter
 
 from msgspec.structs import replace
 
 from llmfan.ledgers.names import Names
+from llmfan.ledgers.netting import BEFORE_S
 from llmfan.records import Booking
 from llmfan.settings import AXES
 from llmfan.units import DAY, HOUR, MINUTE, spell
@@ -36,7 +36,6 @@ class Spending:
     def __init__(self, names: Names):
         self._names = names
         self._lines: dict[tuple[str, str], int] = {}  # (owner, axis) of this fleet → line
-        self._owners: dict[int, tuple[str, str]] = {}  # line → (stored owner, axis)
         self._seen: dict[int, float] = {}
         self._looked = 0
 
@@ -48,7 +47,6 @@ class Spending:
         ):
             amount = total - self._seen.get(line, 0.0)
             self._seen[line], self._looked = total, seq
-            self._owners[line] = (owner, axis)
             for spoken in self._names.spoken(owner) if abs(amount) > 1e-9 else ():
                 new[spoken, axis] = new.get((spoken, axis), 0.0) + amount
         return new
@@ -95,7 +93,11 @@ _TOTAL = "UPDATE lines SET total = total + ?, seq = (SELECT max(seq) FROM lines)
 
 
 def booked(connection: sqlite3.Connection, names: Names, since: float) -> list[Booking]:
-    """Oldest first. A sum counts at the latest moment of its stretch: too early a one would be given back too early."""
+    """In no order, with what was given back; a little of what came before as well (see `netting`).
+
+    A sum counts at the latest moment of its stretch: too early a one would leave its window too early.
+    """
+    since -= BEFORE_S
     owners = {
         line: (names.spoken(owner), axis)
         for line, owner, axis in connection.execute("SELECT id, owner, axis FROM lines")
@@ -104,14 +106,13 @@ def booked(connection: sqlite3.Connection, names: Names, since: float) -> list[B
     add = found.append
     for span in (int(DAY), int(HOUR), 600, 60, 1):
         for at, line, last, amount in connection.execute(
-            "SELECT at, line, last, amount FROM spent WHERE span = ? AND at >= ? AND amount > 0", (span, since - span)
+            "SELECT at, line, last, amount FROM spent WHERE span = ? AND at >= ?", (span, since - span)
         ):
             moment = at + last / 1000
             if moment >= since:
                 spoken, axis = owners.get(line, ([], ""))
                 for owner in spoken:
                     add(Booking(owner=owner, axis=axis, amount=amount, at=moment))
-    found.sort(key=attrgetter("at"))
     return found
 
 

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmfan.ledgers.names import Names, place_of
+from llmfan.ledgers.opening import open_archive
 from llmfan.limits.axes import owner_of
+from llmfan.records import Known, KnownLimit, KnownTarget
 from llmfan.settings import Fleet, LimitSet
 from tests.ledgers.books import NOON, Time, fleet, key, opened, provider, spend, sums
 
@@ -71,6 +73,82 @@ def test_one_key_under_two_names_at_one_host_is_one_owner(tmp_path: Path) -> Non
     told = ledger.elsewhere()
     assert told is not None and list(told.booked) == [("b#1", "rpm", 3)]
     assert sums(ledger.booked(0)) == {("a#1", "rpm"): 3, ("b#1", "rpm"): 3}
+
+
+def test_what_one_key_has_in_flight_is_so_under_its_other_name_too(tmp_path: Path) -> None:
+    """Three at once are allowed, and each name would take three."""
+    url = "https://api.example.com/v1"
+    twice = fleet(
+        provider("a", [key("a#1", "secret-one")], url=url), provider("b", [key("b#1", "secret-one")], url=url)
+    )
+    ledger, other = opened(tmp_path / "l", twice), opened(tmp_path / "l", twice)
+    spend(other, "b#1", "concurrency", 2)
+    spend(ledger, "a#1", "concurrency", 1)
+    told = ledger.elsewhere()
+    assert told is not None and told.in_flight == {"a#1": 2, "b#1": 3}
+    told = other.elsewhere()
+    assert told is not None and told.in_flight == {"a#1": 3, "b#1": 1}
+    spend(ledger, "a#1", "concurrency", -1)
+    told = ledger.elsewhere()
+    assert told is not None and told.in_flight == {"a#1": 2, "b#1": 2}
+
+
+def account(*numbers: int) -> Fleet:
+    keys = [key(f"p#{n}", f"secret-{n}", account="default") for n in numbers]
+    return fleet(provider("p", keys, shared="account"))
+
+
+def test_parts_of_an_account_that_began_apart_are_one_for_good(tmp_path: Path) -> None:
+    """`--only` one key, then the other: each had a founder of its own, and together they passed the limit for ever."""
+    place, time = tmp_path / "l", Time()
+    for n in (1, 2):
+        part = opened(place, account(n), time)
+        spend(part, "p@default", "rpd", 450)
+        part.keep(Known(limits=[KnownLimit(owner="p@default", axis="rpd", reported=990.0 + n, at=NOON + n)]))
+        part.close()
+        time.passes(60)
+    archive = open_archive(str(place), account(1, 2), print, time.wall)
+    assert sums(archive.booked(0)) == {("p@default", "rpd"): 900}
+    whole = opened(place, account(1, 2), time)
+    assert sums(whole.booked(0)) == {("p@default", "rpd"): 900}
+    assert [limit.reported for limit in whole.known().limits] == [992]
+    second = opened(place, account(2), time)
+    assert sums(second.booked(0)) == {("p@default", "rpd"): 900}
+    assert list(spend(whole, "p@default", "rpd", 90).booked) == []
+    assert list(spend(second, "p@default", "rpd", 5).booked) == [("p@default", "rpd", 90)]
+    assert sums(opened(place, account(3, 1), time).booked(0)) == {("p@default", "rpd"): 995}
+    assert whole.forget(["p@default"], []) == 2 and second.known().limits == []
+
+
+def test_one_that_began_before_its_account_was_found_to_be_one_is_heard_all_the_same(tmp_path: Path) -> None:
+    """It writes by its old name until it ends, hours later."""
+    place, time = tmp_path / "l", Time()
+    opened(place, account(1), time).close()
+    time.passes(60)
+    part = opened(place, account(2), time)
+    whole = opened(place, account(1, 2), time)
+    spend(part, "p@default", "rpd", 40)
+    spend(part, "p@default", "concurrency", 2)
+    told = whole.elsewhere()
+    assert told is not None and list(told.booked) == [("p@default", "rpd", 40)]
+    assert told.in_flight == {"p@default": 2} and told.sharers == {"p@default": 1}
+    assert sums(opened(place, account(2), time).booked(0)) == {("p@default", "rpd"): 40}
+
+
+def test_a_key_in_two_projects_accounts_takes_both_along_when_they_become_one(tmp_path: Path) -> None:
+    """The project that calls the account otherwise would find nothing spent on the day after."""
+    place, time = tmp_path / "l", Time()
+
+    def called(name: str, *numbers: int) -> Fleet:
+        keys = [key(f"p#{n}", f"secret-{n}", account=name) for n in numbers]
+        return fleet(provider("p", keys, shared="account"))
+
+    opened(place, called("work", 1), time).close()
+    time.passes(60)
+    spend(opened(place, called("home", 2), time), "p@home", "rpd", 40)
+    opened(place, called("work", 2), time).close()
+    opened(place, called("work", 1, 2), time).close()
+    assert sums(opened(place, called("home", 2), time).booked(0)) == {("p@home", "rpd"): 40}
 
 
 def test_one_key_at_two_hosts_is_two_owners() -> None:
@@ -145,8 +223,6 @@ def test_a_stranger_is_left_out_and_an_unknown_owner_is_not_lost() -> None:
 
 def test_targets_of_one_name_at_two_places_are_two(tmp_path: Path) -> None:
     """What one project's `local/m` is like says nothing of another's."""
-    from llmfan.records import Known, KnownTarget
-
     like = KnownTarget(
         name="p/m", n=9, service_s=1.0, service_sigma=0.1, output_tokens=9.0, tokens_per_char=0.3, at=NOON
     )

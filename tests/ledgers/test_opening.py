@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import subprocess
 import sys
 import tempfile
@@ -12,12 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from llmfan.ledgers import schema
+from llmfan.entries import Tally
+from llmfan.ledgers import database, opening, schema
 from llmfan.ledgers.archive import SqliteArchive
-from llmfan.ledgers.memory import MemoryLedger
+from llmfan.ledgers.database import RETRY_S
+from llmfan.ledgers.memory import NOT_WRITTEN, MemoryLedger
 from llmfan.ledgers.opening import default_path, open_archive, open_ledger
 from llmfan.ledgers.sqlite import SqliteLedger
-from llmfan.records import Known, KnownLimit
+from llmfan.records import Booking, Known, KnownLimit
 from tests.ledgers.books import NOON, Said, Time, opened, plain_fleet, rows, spend, sums
 
 STAMP = "20261121T120000Z"
@@ -104,14 +107,128 @@ def test_a_newer_file_is_kept_for_the_newer_llmfan(place: Path) -> None:
     assert len(said) == 1 and str(aside) in said[0] and "newer llmfan" in said[0]
 
 
-def test_another_programs_database_is_left_alone(place: Path) -> None:
-    """`--state` with the wrong name must not move somebody's photographs."""
+@pytest.mark.parametrize("mark", [0, 7])
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_another_programs_database_is_left_alone(place: Path, mark: int, mode: str) -> None:
+    """`--state` with the wrong name must not move somebody's photographs, or hide them from who may see them."""
     rows(place, "CREATE TABLE photographs (name)")
+    rows(place, f"PRAGMA application_id = {mark}")
+    rows(place, f"PRAGMA journal_mode = {mode}")
+    place.chmod(0o644)
     body, said = place.read_bytes(), Said()
     ledger = open_ledger(str(place), plain_fleet(), said)
     assert isinstance(ledger, MemoryLedger) and place.read_bytes() == body
-    assert len(said) == 1 and "another program's" in said[0]
+    assert stat.S_IMODE(place.stat().st_mode) == 0o644
+    assert len(said) == 1 and "another program's" in said[0] and "name another file with --state" in said[0]
     assert [path.name for path in place.parent.iterdir()] == ["ledger.sqlite3"]
+
+
+def test_another_programs_database_whose_tables_stand_in_its_log_is_left_alone(place: Path) -> None:
+    """It is at work: its first table is not in the file itself yet, which looks as if nobody had used it."""
+    theirs = sqlite3.connect(place)
+    theirs.execute("PRAGMA journal_mode = WAL")
+    theirs.execute("CREATE TABLE photographs (name)")
+    theirs.commit()
+    place.chmod(0o644)
+    said = Said()
+    assert isinstance(open_ledger(str(place), plain_fleet(), said), MemoryLedger)
+    assert len(said) == 1 and "another program's" in said[0] and stat.S_IMODE(place.stat().st_mode) == 0o644
+    theirs.execute("INSERT INTO photographs VALUES ('sea')")
+    theirs.commit()
+    theirs.close()
+
+
+@pytest.mark.parametrize("name", ["providers.yaml", "passwd", "results.jsonl", "l"])
+def test_a_file_that_is_called_unlike_a_ledger_is_left_alone(tmp_path: Path, name: str) -> None:
+    """`--state providers.yaml` instead of `-p`: the file with all the keys is gone from where it was."""
+    place = tmp_path / name
+    place.write_text("providers: {}\n" * 30)
+    place.chmod(0o644)
+    said = Said()
+    ledger = open_ledger(str(place), plain_fleet(), said)
+    assert said == [
+        f"{place} is no ledger of llmfan (it is not a database): name another file with --state; what this process "
+        "spends is counted in memory"
+    ]
+    ledger.book(lambda _: [Booking(owner="p#1", axis="rpm", amount=3.0, at=NOON)])
+    assert sums(ledger.booked(0)) == {("p#1", "rpm"): 3}
+    assert ledger.forget(["p#1"], ["p#1"]) == NOT_WRITTEN
+    ledger.close()
+    assert isinstance(open_archive(str(place), plain_fleet(), said), MemoryLedger)
+    assert len(said) == 2 and "is no ledger of llmfan" in said[1]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert place.read_text() == "providers: {}\n" * 30 and stat.S_IMODE(place.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("name", ["L.SQLITE", "x.db", "x.db3", "my-ledger", "llmfan", "state-2"])
+def test_a_damaged_file_that_is_called_like_a_ledger_is_set_aside(tmp_path: Path, name: str) -> None:
+    """Left alone, every run from then on would begin without knowing what was spent."""
+    garbage(tmp_path / name)
+    said = Said()
+    opened(tmp_path / name, said=said).close()
+    assert len(said) == 1 and "damaged" in said[0] and len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_locked_file_is_opened_and_written_when_it_can_be(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup that holds it for six seconds at the start of a night's run: all of the night would be forgotten."""
+    full(place)
+    monkeypatch.setattr(database, "BUSY_S", 0.05)
+    holder = sqlite3.connect(place, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    time, said = Time(NOON + 60), Said()
+    ledger = opened(place, time=time, said=said)
+    assert sum(booking.amount for booking in ledger.booked(0)) == 300
+    spend(ledger)
+    assert len(said) == 1 and "written when it can be" in said[0]
+    holder.execute("COMMIT")
+    holder.close()
+    time.passes(RETRY_S + 1)
+    ledger.elsewhere()
+    ledger.close()
+    assert sums(opened(place).booked(0)) == {("p#1", "rpd"): 300, ("p#1", "rpm"): 1} and len(said) == 1
+
+
+def test_a_file_that_cannot_even_be_read_at_first_is_used_once_it_can(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An account's keys would not find each other again, and what was spent and sent meanwhile would be lost."""
+    monkeypatch.setattr(opening, "BUSY_S", 0.05)
+    monkeypatch.setattr(database, "BUSY_S", 0.05)
+    holder = sqlite3.connect(place, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    time, said = Time(), Said()
+    ledger = opened(place, time=time, said=said)
+    assert len(said) == 1 and "is locked" in said[0] and "written when it can be" in said[0]
+    spend(ledger, amount=2)
+    spend(ledger, axis="concurrency")
+    ledger.tally([Tally(key="p#1", model="m", at=NOON, sent=2, ok=2)])
+    ledger.forget(["p#1"], [])
+    time.passes(RETRY_S + 1)
+    ledger.elsewhere()  # held still
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert sums(ledger.booked(0)) == {("p#1", "rpm"): 2}
+    time.passes(RETRY_S + 1)
+    assert ledger.elsewhere() is None
+    other = opened(place, time=time)
+    assert sums(other.booked(0)) == {("p#1", "rpm"): 2} and [t.sent for t in other.tallied(0)] == [2]
+    assert spend(other, amount=3).in_flight == {"p#1": 1}
+    told = ledger.elsewhere()
+    assert told is not None and list(told.booked) == [("p#1", "rpm", 3)] and len(said) == 1
+
+
+def test_one_that_can_never_be_read_is_told_of_at_the_end(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the next run does not know of, the user has to."""
+    monkeypatch.setattr(opening, "BUSY_S", 0.05)
+    monkeypatch.setattr(database, "BUSY_S", 0.05)
+    holder = sqlite3.connect(place, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    said = Said()
+    ledger = opened(place, said=said)
+    spend(ledger)
+    ledger.close()
+    holder.close()
+    assert len(said) == 2 and "the next one does not know of it" in said[1]
 
 
 def test_what_is_no_file_is_left_alone(tmp_path: Path) -> None:
@@ -197,7 +314,7 @@ def test_an_archive_reads_and_changes_nothing(place: Path) -> None:
     assert isinstance(archive, SqliteArchive)
     assert sum(booking.amount for booking in archive.booked(0)) == 300
     assert archive.known() == Known() and archive.tallied(0) == [] and archive.changes(0) == []
-    assert archive.forget(["p#1"], ["p#1"]) == 0
+    assert archive.forget(["p#1"], ["p#1"]) == NOT_WRITTEN
     assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in place.parent.iterdir()} == before
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 from pathlib import Path
 
 import pytest
 
 from llmfan.entries import Elsewhere, KeyState, Tally
+from llmfan.ledgers.memory import NOT_WRITTEN
 from llmfan.ledgers.presence import LAPSE_S, SHARES_S
 from llmfan.records import Known, KnownLimit, KnownTarget
 from tests.ledgers.books import NOON, Said, Time, opened, plain_fleet, rows, spend, sums
@@ -223,12 +225,12 @@ def test_what_lies_ahead_of_a_clock_set_back_counts_as_spent_now(place: Path) ->
 
 
 def test_what_was_given_back_is_not_spent(place: Path) -> None:
-    """A stretch in which more came back than went out tells nothing that a window should hold."""
+    """Counted at its own moment or not at all, what came back would take a part of the next run's limit."""
     ledger = opened(place)
     spend(ledger, amount=5, at=NOON - 2)
     spend(ledger, amount=-3, at=NOON - 2)
     spend(ledger, amount=-1, at=NOON - 1)
-    assert [(b.amount, b.at) for b in ledger.booked(0)] == [(2, NOON - 2)]
+    assert [(b.amount, b.at) for b in ledger.booked(0)] == [(1, NOON - 2)]
 
 
 def test_tallies_of_one_minute_are_one(place: Path) -> None:
@@ -263,3 +265,33 @@ def test_a_decision_that_fails_leaves_no_trace(place: Path) -> None:
     assert spend(other) == Elsewhere()
     spend(one)
     assert sums(one.booked(0)) == {("p#1", "rpm"): 2}
+
+
+def test_news_outlive_a_decision_that_fails(place: Path) -> None:
+    """Told to nobody, what the other sent would be sent a second time."""
+    one, other = opened(place), opened(place)
+    spend(other, amount=3)
+    spend(other, axis="concurrency")
+
+    def fails(elsewhere: Elsewhere) -> list[object]:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        one.book(fails)  # type: ignore[arg-type]
+    told = spend(one)
+    assert list(told.booked) == [("p#1", "rpm", 3)] and told.in_flight == {"p#1": 1}
+
+
+def test_what_is_forgotten_is_gone_or_said_to_be_there(place: Path) -> None:
+    """`--reset` would report a cooldown lifted that stands in the file still."""
+    said, time = Said(), Time()
+    ledger = opened(place, said=said, time=time)
+    ledger.keep(Known(states=[KeyState(key="p#1", state="invalid", at=NOON)]))
+    holder = sqlite3.connect(place, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    database = vars(ledger)["_database"]
+    database.connection.execute("PRAGMA busy_timeout = 10")
+    assert ledger.forget(["p#1"], ["p#1"]) == NOT_WRITTEN and len(said) == 1
+    holder.execute("COMMIT")
+    holder.close()
+    assert ledger.forget(["p#1"], ["p#1"]) == 1 and ledger.known() == Known()

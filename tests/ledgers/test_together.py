@@ -177,3 +177,55 @@ def test_processes_share_a_limit_and_one_killed_frees_what_it_held_at_once(
     workers[1].end()
     told = watcher.elsewhere()
     assert told is not None and told.in_flight == {}
+
+
+class Busy:
+    """A process that has a request in flight whenever a place is free, each for `lasts` turns."""
+
+    def __init__(self, ledger: SqliteLedger, places: int, lasts: int):
+        self.ledger, self.places, self.lasts = ledger, places, lasts
+        self.ends: list[int] = []
+
+    def turn(self, now: int) -> None:
+        self.ledger.elsewhere()
+        for end in [end for end in self.ends if end <= now]:
+            self.ends.remove(end)
+            self.ledger.book(lambda _: [self._held(-1.0)])
+        self.ledger.book(lambda elsewhere: self._take(elsewhere, now))
+
+    def _take(self, elsewhere: Elsewhere, now: int) -> Iterator[Booking]:
+        if len(self.ends) + elsewhere.in_flight.get("p#1", 0) < self.places:
+            self.ends.append(now + self.lasts)
+            yield self._held(1.0)
+
+    def _held(self, amount: float) -> Booking:
+        return Booking(owner="p#1", axis="concurrency", amount=amount, at=NOON)
+
+
+def test_two_busy_processes_hold_a_limit_of_what_is_in_flight_for_minutes(tmp_path: Path) -> None:
+    """One that writes all the time has no time to say that it lives: taken for dead, its places were taken as well."""
+    time = Time()
+    both = [Busy(opened(tmp_path / "l", time=time), 3, lasts) for lasts in (7, 5)]
+    most = 0
+    for now in range(720):  # three minutes
+        for each in both:
+            each.turn(now)
+            most = max(most, sum(len(busy.ends) for busy in both))
+        time.passes(0.25)
+    assert most == 3
+
+
+def test_a_busy_and_an_idle_process_are_heard_of_as_long_as_they_run(tmp_path: Path) -> None:
+    """What either holds would be free for others after a quarter of a minute."""
+    time = Time()
+    busy, idle, watcher = (opened(tmp_path / "l", time=time) for _ in range(3))
+    spend(idle, "p#1", "concurrency")
+    spend(busy, "p#2", "concurrency")
+    for n in range(400):
+        time.passes(0.25)
+        spend(busy, "p#2", "concurrency", (-1) ** (n + 1))
+        idle.elsewhere()
+        spend(busy, "p#2", "concurrency", (-1) ** n)
+        watcher.elsewhere()
+        in_flight, _ = vars(watcher)["_company"]
+        assert in_flight["p#1"] == 1 and in_flight.get("p#2", 0) == 1
