@@ -44,7 +44,7 @@ def init(
     examples = [o for o in known if o.preset.status == "local" and o not in chosen]
     example_file = _beside(providers)
     texts = {providers: providers_text(chosen, examples), example_file: env_text(chosen)}
-    old = write_new(texts, force=force, same_will_do=example_file)
+    old = write_new(texts, force=force, may_stay=example_file)
     if json_:
         import msgspec
 
@@ -139,22 +139,29 @@ def _document(
         "providers": [o.name for o in chosen],
         "keys_found": [name for o in chosen for name in o.found],
         "skipped": skipped + [{"name": name, "why": " ".join(text.split())} for name, text in retired.items()],
-        "kept": old,
+        "kept": {path: aside for path, aside in old.items() if aside != path},
+        "left": [path for path, aside in old.items() if aside == path],
     }
 
 
 def _said(file: str, example_file: str, chosen: Sequence[Offer], old: dict[str, str], verbose: bool, option: str) -> list[str]:
     found = [o for o in chosen if o.found]
+    keyless = all(o.preset.status == "local" for o in chosen)
     of = f"{len(chosen)} provider{'s' if len(chosen) != 1 else ''}"
-    lines = [f"{path} is kept as {aside}" for path, aside in old.items()]
-    lines.append(f"wrote {file}: {of}, keys found for {_some([o.name for o in found]) or 'none'}")
-    lines.append(f"wrote {example_file}: the variables and where each key is got")
+    keys = "no key needed" if keyless else f"keys found for {_some([o.name for o in found]) or 'none'}"
+    lines = [f"{path} is kept as {aside}" for path, aside in old.items() if aside != path]
+    lines.append(f"wrote {file}: {of}, {keys}")
+    if old.get(example_file) == example_file:
+        lines.append(f"{example_file} is there already, and is left as it was (--force writes it anew)")
+    else:
+        lines.append(f"wrote {example_file}: the variables and where each key is got")
     if verbose:
         width = max(len(o.name) for o in chosen)
         lines += [f"  {o.name:<{width}}  {_where(o)}" for o in chosen]
-    if not found:
+    ready = bool(found) or keyless
+    if not ready:
         lines.append("next: put a key into .env, or try without any: llmfan run PROMPTS --simulate" + option)
-    lines.append(f"{'next' if found else 'then'}: llmfan probe{option}")
+    lines.append(f"{'next' if ready else 'then'}: llmfan probe{option}")
     return lines
 
 

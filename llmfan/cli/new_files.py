@@ -3,45 +3,56 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 from llmfan.errors import UserError
 
 
-def write_new(texts: Mapping[str, str], *, force: bool, same_will_do: str) -> dict[str, str]:
+def write_new(texts: Mapping[str, str], *, force: bool, may_stay: str) -> dict[str, str]:
     """Writes every text; gives for each path that was in use the name that its old file has now.
 
     A path in use is a UserError (2) before anything is written, unless `force` is given: then its old file is renamed.
-    The file `same_will_do` may be there if it says the same already.
+    The file `may_stay` is no hindrance: if it is there it stays as it is, and is in what is given under its own name.
     """
-    wanted = {p: t for p, t in texts.items() if p != same_will_do or not _says(p, t)}
-    _check(wanted, force)
+    there = os.path.lexists(may_stay)
+    same = there and _says(may_stay, texts[may_stay])
+    stays = same or (there and not force)
+    wanted = {path: text for path, text in texts.items() if not (stays and path == may_stay)}
+    _check(wanted, [may_stay] if stays and not same else [], force)
     undo: list[Callable[[], None]] = []
     try:
-        return _write(wanted, force, undo)
-    except BaseException as error:
+        return {**_write(wanted, force, undo), **({may_stay: may_stay} if stays else {})}
+    except BaseException:
         for step in reversed(undo):
             with suppress(OSError):
                 step()
-        if isinstance(error, OSError):
-            where = error.filename2 or error.filename
-            raise UserError(f"{where}: cannot be written: {error.strerror}; nothing was written") from None
         raise
 
 
-def _check(wanted: Mapping[str, str], force: bool) -> None:
-    folders = [path for path in wanted if os.path.isdir(path)]
+def _check(wanted: Mapping[str, str], others: Sequence[str], force: bool) -> None:
+    """`others`: what would be replaced as well, if it comes to that."""
+    folders = [path for path in (*wanted, *others) if os.path.isdir(path)]
     if folders:
         raise UserError(f"{folders[0]}: a directory; nothing was written")
     taken = [path for path in wanted if os.path.lexists(path)]
     if taken and not force:
+        taken += others
         them = "it as a .bak file" if len(taken) == 1 else "them as .bak files"
         raise UserError(
             f"{' and '.join(taken)}: there already; nothing was written (--force keeps {them} and writes anew)"
         )
+
+
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """What fails is told by the name the user gave: others that are used on the way mean nothing to anybody."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}; nothing was written") from None
 
 
 def _says(path: str, text: str) -> bool:
@@ -56,15 +67,18 @@ def _write(wanted: Mapping[str, str], force: bool, undo: list[Callable[[], None]
     fresh: dict[str, Path] = {}
     for path, text in wanted.items():
         fresh[path] = Path(path).with_name(f".{Path(path).name}.{os.getpid()}.new")
-        _fill(fresh[path], text, undo)
+        with _named(path):
+            _fill(fresh[path], text, undo)
     old: dict[str, str] = {}
     for path, temporary in fresh.items():
-        if force and os.path.lexists(path):
-            old[path] = _set_aside(path, undo)
-        _put(temporary, path)
+        with _named(path):
+            if force and os.path.lexists(path):
+                old[path] = _set_aside(path, undo)
+            _put(temporary, path)
         undo.append(partial(os.unlink, path))
     for temporary in fresh.values():
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return old
 
 

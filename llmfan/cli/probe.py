@@ -38,7 +38,7 @@ def probe(
     only: Annotated[list[str] | None, typer.Option("--only", metavar="NAME", help="As KEYS. Repeatable.", rich_help_panel=_WHICH)] = None,
     exclude: Annotated[list[str] | None, typer.Option("--exclude", metavar="NAME", help="Leave this out. Repeatable.", rich_help_panel=_WHICH)] = None,
     measure: Annotated[bool, typer.Option("--measure", help="Then find the real limit of each key that is ok, by sending until it is refused.", rich_help_panel=_MEASURE)] = False,
-    max_requests: Annotated[int, typer.Option("--max-requests", metavar="N", min=1, help="Requests that --measure may send for one key.", rich_help_panel=_MEASURE)] = MOST,
+    max_requests: Annotated[int | None, typer.Option("--max-requests", metavar="N", min=1, help=f"Requests that --measure may send for one key; default {MOST}.", rich_help_panel=_MEASURE)] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before --measure spends.", rich_help_panel=_MEASURE)] = False,
     providers: Annotated[str | None, typer.Option("--providers", "-p", metavar="FILE", envvar="LLMFAN_PROVIDERS", help="The providers file; default ./providers.yaml.", rich_help_panel=_GENERAL)] = None,
     env_file: Annotated[str | None, typer.Option("--env-file", metavar="FILE", help="Variables; default ./.env where there is one.", rich_help_panel=_GENERAL)] = None,
@@ -53,8 +53,8 @@ def probe(
     from llmfan.probing.prober import ProbeOptions
 
     seconds = None if timeout is None else given.duration(timeout, "--timeout")
-    fleet, env = _fleet(given.providers_file(providers, packaged=False), env_file, [*(keys or []), *(only or [])], exclude or [])
     most = _checked(measure, free, yes, max_requests)
+    fleet, env = _fleet(given.providers_file(providers, packaged=False), env_file, keys or [], only or [], exclude or [])
     given.tell_notes(fleet, verbose, quiet)
     try:
         ledger = given.ledger(state, fleet)
@@ -74,25 +74,38 @@ def probe(
     raise typer.Exit(code)
 
 
-def _fleet(path: str, env_file: str | None, only: list[str], exclude: list[str]) -> tuple[Fleet, dict[str, str]]:
+def _fleet(
+    path: str, env_file: str | None, keys: list[str], only: list[str], exclude: list[str]
+) -> tuple[Fleet, dict[str, str]]:
+    from llmfan.errors import InputFaults, UserError
     from llmfan.inputs.config import load_fleet
     from llmfan.inputs.environment import environment
 
     env = environment(env_file, os.environ)
-    return load_fleet(path, env, every=True, only=only, exclude=exclude), env
+    try:
+        return load_fleet(path, env, every=True, only=[*keys, *only], exclude=exclude), env
+    except InputFaults:
+        raise
+    except UserError as error:  # an argument without an option is not to be blamed on one
+        said = str(error)
+        for key in keys:
+            said = said if key in only else said.replace(f"--only {key}: ", f"{key}: ")
+        raise UserError(said, exit_code=error.exit_code) from None
 
 
-def _checked(measure: bool, free: bool, yes: bool, most: int) -> int | None:
+def _checked(measure: bool, free: bool, yes: bool, most: int | None) -> int | None:
     """How many requests a key may be measured with; None: none."""
     from llmfan.errors import UserError
 
     if not measure:
+        if most is not None:
+            raise typer.BadParameter("bounds what --measure sends, and that was not asked for", param_hint="--max-requests")
         return None
     if free:
         raise typer.BadParameter("spends requests, and --free sends none", param_hint="--measure")
     if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UserError("--measure spends requests, and nobody can be asked whether it may: say so with --yes")
-    return most
+    return MOST if most is None else most
 
 
 def _course(fleet: Fleet, ledger: Ledger, env: dict[str, str], options: ProbeOptions, quiet: bool) -> Course:
@@ -157,7 +170,7 @@ def _code(findings: Sequence[Finding], require: int) -> int:
         return 4
     if require:
         return 0 if len({f.key for f in findings if f.state == "ok"}) >= require else 1
-    return 0 if all(f.state in ("ok", "missing") for f in findings) else 1
+    return 0 if all(f.state in ("ok", "missing") for f in findings if f.key in there) else 1
 
 
 def _nothing(text: str) -> None:

@@ -14,6 +14,7 @@ from llmfan.cli.version import show_version
 if TYPE_CHECKING:
     from llmfan.ports import Archive
     from llmfan.settings import Fleet
+    from llmfan.status.forgetting import Reset
 
 _WHICH, _GENERAL = "Which keys", "General"
 #: Between two documents of `--watch --json`.
@@ -45,8 +46,8 @@ def status(
     if verbose:
         given.tell_notes(fleet, verbose, quiet)
     if reset:
-        _reset(view, reset, json_)
-    elif history:
+        raise typer.Exit(_reset(view, reset, json_))
+    if history:
         _history(view, json_)
     elif watch:
         _watch(view, json_, verbose or bool(labels))
@@ -95,27 +96,49 @@ class _View:
 # ---------------------------------------------------------------- what is asked
 
 
-def _reset(view: _View, names: list[str], as_json: bool) -> None:
+def _reset(view: _View, names: list[str], as_json: bool) -> int:
+    """4 where the ledger cannot be written: then it has forgotten nothing of that name, nor of those after it."""
     from llmfan.errors import UserError, near
-    from llmfan.ledgers.opening import open_ledger
     from llmfan.outputs.status_table import reset_line
-    from llmfan.status.forgetting import forget, names_of, resets_of
+    from llmfan.status.forgetting import names_of, resets_of, still
 
     resets, unknown = resets_of(names, view.fleet)
     if unknown:
         known = names_of(view.fleet)
         said = [f"--reset {name}: no such provider, model or key{near(name, known)}" for name in unknown]
         raise UserError("\n".join(said))
-    ledger = open_ledger(view.state, view.fleet, view.say)
-    try:
-        done = [forget(ledger, each, view.fleet) for each in resets]
-    finally:
-        ledger.close()
+    gone, failed = _forgotten(view, resets)
+    now = view.document() if gone else {}
+    done = [{**each, "still": still(reset, now)} for reset, each in zip(resets, gone, strict=False)]
     if as_json:
-        _write(view.redacted({"reset": done}))
+        _write(view.redacted({"reset": done, **({"failed": failed} if failed else {})}))
     else:
         for each in done:
             print(reset_line(each))
+    if failed:
+        given.tell(failed)
+    return 4 if failed else 0
+
+
+def _forgotten(view: _View, resets: Sequence[Reset]) -> tuple[list[dict[str, Any]], str]:
+    """What was forgotten of each, as far as it went; and why it went no further."""
+    from llmfan.ledgers.opening import open_ledger
+    from llmfan.status.forgetting import forget
+
+    said: list[str] = []
+    done: list[dict[str, Any]] = []
+    ledger = open_ledger(view.state, view.fleet, said.append)
+    try:
+        for reset in resets:
+            gone = forget(ledger, reset, view.fleet)
+            if gone is None:
+                return done, f"{reset.name}: nothing was forgotten: {said[0] if said else 'the ledger is in use'}"
+            done.append(gone)
+    finally:
+        ledger.close()
+    for text in said:
+        view.say(text)
+    return done, ""
 
 
 def _history(view: _View, as_json: bool) -> None:

@@ -15,10 +15,15 @@ _DIGITS = re.compile(r"(\d+)", re.ASCII)
 
 
 def environment(env_file: str | None, osenv: Mapping[str, str]) -> dict[str, str]:
-    """The env file's variables (`./.env` where there is one and none was named), with the process's over them."""
+    """The env file's variables (`./.env` where there is one and none was named), with the process's over them.
+
+    An empty one of the process counts as unset, so it hides none of the file's.
+    """
     if env_file is None:
-        return {**(_read(".env") if os.path.isfile(".env") else {}), **osenv}
-    return {**_read(env_file), **osenv}
+        env_file = ".env" if os.path.isfile(".env") else ""
+    env = _read(env_file) if env_file else {}
+    env.update({name: value for name, value in osenv.items() if name not in env or _value(osenv, name)})
+    return env
 
 
 def expand_keys(reference: str, env: Mapping[str, str]) -> list[tuple[str, str | None]] | None:

@@ -65,13 +65,13 @@ def _offer(name: str, preset: Preset, usual: Provider | None, env: Mapping[str, 
 def _keys(preset: Preset, env: Mapping[str, str]) -> tuple[list[str], str]:
     """The names of its keys that are set, and how a file refers to them.
 
-    `$NAME*` where nothing but NAME itself is set, so that a second key is taken without an edit; by name otherwise.
+    `$NAME*` where one key is set, so that a second one is taken without an edit; by name otherwise.
     """
     for variable in preset.env:
         there = [name for name, value in expand_keys(f"${variable}*", env) or [] if value is not None]
         found = [name for name in there if _NAME.fullmatch(name) and not _NO_KEY.search(name[len(variable) :])]
         if found:
-            glob = there == [variable]
+            glob = there == found and len(found) == 1
             return found, f"${variable}*" if glob and preset.status != "local" else _listed(found)
     if preset.status == "local" or not preset.env:
         return [], "none"
@@ -88,8 +88,9 @@ def _listed(names: Sequence[str]) -> str:
 
 def named(names: Iterable[str], known: Sequence[Offer], retired: Mapping[str, str]) -> list[Offer]:
     """The offers of these names, in the order of `known`; all unknown names are said at once. UserError (2)."""
-    wanted = list(dict.fromkeys(names))
     there = [offer.name for offer in known]
+    meant = {name.lower(): name for name in [*there, *retired]}
+    wanted = list(dict.fromkeys(meant.get(name.lower(), name) for name in names))
     wrong = [_why_not(name, there, retired) for name in wanted if name not in there]
     if wrong:
         raise UserError("\n".join(wrong))

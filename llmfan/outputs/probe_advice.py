@@ -14,7 +14,7 @@ from llmfan.outputs.probe_words import STYLES, UNKNOWN, Found, short_labels
 
 #: State → what can be done about it, in the order in which it is said.
 _STEPS = {
-    "invalid": "not taken as keys: get new ones, or take them out of the file",
+    "invalid": "refused as no valid key: replace it, or take it out of the file",
     "forbidden": "valid, but not allowed this model, or not from this place: see its rights, or try another model",
     "no_credit": "valid, but without credit: top the account up",
     "unreachable": "check base_url, the network and HTTPS_PROXY",
@@ -34,7 +34,7 @@ def summary(findings: Sequence[Found]) -> Text:
     for found in findings:
         states.setdefault(found.key, []).append(found.state or "not asked")
     good = sum(1 for mine in states.values() if all(state == "ok" for state in mine))
-    text = Text(f"{good:,} of {counted(len(states), 'key')} {'works' if good == 1 else 'work'}", "bold")
+    text = Text(f"{good:,} of {counted(len(states), 'key')} {'works' if 1 in (good, len(states)) else 'work'}", "bold")
     partly = sum(1 for mine in states.values() if "ok" in mine and set(mine) != {"ok"})
     worst = Counter(next(state for state in mine if state != "ok") for mine in states.values() if "ok" not in mine)
     parts = [(f"{partly:,} at some models only", "yellow")] if partly else []
@@ -56,14 +56,9 @@ def advice(findings: Sequence[Found]) -> list[tuple[str, str]]:
 
 
 def _missing(findings: Sequence[Found]) -> list[tuple[str, str]]:
-    """The table has the variables' names; here is where the keys are got."""
-    pages: dict[str, list[str]] = {}
-    for found in findings:
-        if found.state == "missing":
-            mine = pages.setdefault(words.aside(found)[1], [])
-            if found.key not in mine:
-                mine.append(found.key)
-    lines = [f"{short_labels(keys, 8)}: {clean(page, 400)}" for page, keys in pages.items() if page]
+    """The table has the keys and their variables' names; here is where they are got."""
+    pages = dict.fromkeys(words.aside(found)[1] for found in findings if found.state == "missing")
+    lines = [clean(page, 400) for page in pages if page]
     return [("missing", line) for line in ([_UNSET] if pages else []) + lines]
 
 

@@ -121,7 +121,8 @@ def _shape(findings: Sequence[Found], width: int, verbose: bool, now: float) -> 
 
 
 def _widest(cells: Iterable[Cell], least: int) -> int:
-    return max((cell_width(cell) for cell in cells), default=least) or least
+    """`least`: the width of the header, or what would be seen of it."""
+    return max([least, *(cell_width(cell) for cell in cells)])
 
 
 def _rest(widths: dict[str, int], gap: int, width: int) -> int:

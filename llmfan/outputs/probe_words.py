@@ -10,6 +10,7 @@ from typing import Protocol
 
 from llmfan.outputs.cells import Cell, Part, short_number
 from llmfan.outputs.clean import clean
+from llmfan.outputs.lines import counted
 from llmfan.outputs.states import countdown
 from llmfan.settings import AXES
 from llmfan.units import DAY, MINUTE
@@ -142,7 +143,7 @@ def until(moment: float | None, now: float) -> str:
 
 
 def limits(found: Found, now: float, *, resets: bool = False) -> list[str]:
-    """`rpm 29/30`, `rpd 998/1000`: what is left of what. `resets`: with when it is whole again."""
+    """`rpm 29/30`, `rpd 998/1,000`: what is left of what. `resets`: with when it is whole again."""
     axes = sorted(found.limits, key=lambda axis: (_ORDER.get(axis, len(_ORDER)), axis))
     said = (_limit(clean(axis.replace("_", " "), 30), found.limits[axis], now, resets) for axis in axes)
     return [each for each in said if each]
@@ -160,7 +161,7 @@ def _limit(axis: str, reading: Reported, now: float, resets: bool) -> str:
 
 def measured(each: Measurement) -> str:
     """`rpm measured 30, sliding window, 28.9-30.4, confidence 0.95; 63 requests, 2 refused`."""
-    axis, spent = clean(each.axis.replace("_", " "), 30), f"{each.sent:,} requests, {each.refused:,} refused"
+    axis, spent = clean(each.axis.replace("_", " "), 30), f"{counted(each.sent, 'request')}, {each.refused:,} refused"
     why = f": {clean(each.why)}" if each.why else ""
     if each.figure is None:
         return f"{axis} not measured{why}; {spent}"
@@ -192,7 +193,7 @@ def _exact(value: float) -> str:
 
 
 def _figure(value: float | None) -> str:
-    """Without the comma of thousands: two figures with a stroke between them are hard to read as it is."""
+    """As in `status`: one figure is read in both."""
     if value is None or not math.isfinite(value):
         return ""
-    return short_number(max(0.0, value)).replace(",", "")
+    return short_number(max(0.0, value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,11 +14,12 @@ from rich.text import Text
 
 from llmfan.outputs import status_words as words
 from llmfan.outputs.clean import clean
+from llmfan.outputs.lines import counted
 from llmfan.outputs.status_details import key_details
 from llmfan.outputs.status_rows import key_table
 from llmfan.outputs.steady import SteadyStream
 
-#: Columns in a pipe, where there is no screen to ask: all there are.
+#: Columns in a pipe, where there is no screen to ask and COLUMNS does not say: all there are.
 PIPE_WIDTH = 200
 #: Differences that are told without -v.
 TOLD = 5
@@ -37,8 +39,9 @@ def print_history(changes: Sequence[Entry], console: Console | None = None) -> b
 
 def status_console(stream: IO[str]) -> Console:
     console = Console(file=cast("IO[str]", SteadyStream(stream)), highlight=False, markup=False, emoji=False)
+    asked = os.environ.get("COLUMNS", "")
     if not console.is_terminal:
-        console.width = PIPE_WIDTH
+        console.width = int(asked) if asked.isascii() and asked.isdigit() and int(asked) else PIPE_WIDTH
     return console
 
 
@@ -100,8 +103,8 @@ def _differences(found: Sequence[Entry], most: int | None) -> Text:
 def _headline(status: Entry, keys: Sequence[Entry]) -> Text:
     """`23 of 30 keys ready, 8 of 8 providers · 3 exhausted, first back in 3 h 12 m · 2 invalid`."""
     states = Counter(key["state"] for entry in status["quota_status"].values() for key in entry["keys"])
-    text = Text(f"{states['ready']} of {states.total()} keys ready", "bold")
-    text.append(f", {status['available_providers']} of {status['total_providers']} providers")
+    text = Text(f"{states['ready']} of {counted(states.total(), 'key')} ready", "bold")
+    text.append(f", {status['available_providers']} of {counted(status['total_providers'], 'provider')}")
     for state in ("cooldown", "exhausted", "invalid", "missing"):
         if states[state]:
             waits = [k["available_in_s"] for k in keys if k["state"] == state and k["available_in_s"] is not None]
@@ -123,7 +126,7 @@ def _variable(entry: Entry) -> str:
 
 
 def reset_line(done: Entry) -> str:
-    """`a#2: lifted exhausted; forgot 3 limits (rpm, rpd, tpm)`."""
+    """`a#2: lifted exhausted; forgot 3 limits (rpm, rpd, tpm); a#2 is still exhausted: rpd is spent (until …)`."""
     lifted = Counter(str(state["state"]) for state in done["lifted"])
     axes = list(dict.fromkeys(str(limit["axis"]) for limit in done["forgotten"]))
     parts = []
@@ -134,4 +137,15 @@ def reset_line(done: Entry) -> str:
         parts.append(f"forgot {count} limit{'s' * (count != 1)} ({', '.join(axes)})")
     if axes and done["shared_with"]:
         parts.append(f"those are shared with {', '.join(done['shared_with'])}")
-    return clean(f"{done['name']}: {'; '.join(parts) or 'nothing was known'}", 1000)
+    if not parts:
+        parts.append("nothing was to be lifted" if done.get("was_well") else "nothing was known")
+    return clean(f"{done['name']}: {'; '.join([*parts, *_still(done.get('still', ()))])}", 1000)
+
+
+def _still(keys: Sequence[Entry]) -> list[str]:
+    """Those that no forgetting helps, by what stands against them."""
+    alike: dict[str, list[str]] = {}
+    for key in keys:
+        until = f" (until {str(key['until'])[:16].replace('T', ' ')} UTC)" if key["until"] else ""
+        alike.setdefault(f"still {key['state']}: {key['why']}{until}", []).append(str(key["key"]))
+    return [f"{', '.join(labels)} {'is' if len(labels) == 1 else 'are'} {what}" for what, labels in alike.items()]

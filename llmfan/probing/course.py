@@ -79,6 +79,7 @@ class Course:
         """What was found, for `status`, `plan` and `run`."""
         remember(ledger, self._fleet, self.findings, self.shots, time.time())
         self._clerk.hear(self.findings)
+        self._clerk.warn(self.findings)
 
     async def _watched(self, work: Coroutine[Any, Any, None], watcher: Watching | None) -> None:
         """Until the work is done or a signal comes. The table is drawn here, not where answers are read."""
@@ -115,10 +116,10 @@ class Course:
 
 
 def close_open(findings: Sequence[Finding]) -> None:
-    """Those that were not reached: of them nothing is known."""
+    """Those that were not reached: of them nothing is known, so they have no state."""
     for finding in findings:
         if not finding.state:
-            finding.state, finding.why, finding.doing = "unproven", STOPPED, ""
+            finding.why, finding.doing = STOPPED, ""
 
 
 async def _network() -> Transport:

@@ -73,6 +73,6 @@ def _number(value: Any) -> float | None:
         return None
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # a provider may say anything: a whole number of four hundred digits
         return None
     return number if abs(number) < float("inf") else None

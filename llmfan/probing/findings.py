@@ -8,11 +8,12 @@ from llmfan.entries import State
 
 
 class Reading(Struct, kw_only=True):
-    """One limit as a provider reports it. `resets_at` is Unix time; None: not said."""
+    """One limit as a provider reports it. `resets_at` and `at`, when it said so, are Unix time; None: not said."""
 
     limit: float | None = None
     remaining: float | None = None
     resets_at: float | None = None
+    at: float | None = None
 
 
 class Measured(Struct, frozen=True, kw_only=True):

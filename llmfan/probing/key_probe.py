@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -13,7 +15,7 @@ from llmfan.probing.findings import Finding
 from llmfan.probing.listings import Listings
 from llmfan.probing.nearest import nearest
 from llmfan.probing.proof import Proof
-from llmfan.probing.readings import axis_meant, take
+from llmfan.probing.readings import axis_meant, left_of, one_less, take
 from llmfan.probing.sheet import Sheet
 from llmfan.probing.verdict import (
     OK,
@@ -82,6 +84,8 @@ class KeyProbe:
                     self.sheet.settle(self._unasked(model, finding), [finding])
                 else:
                     await self._complete(model, finding)
+        except Exception as error:  # answers of one server that nobody foresaw: what is known of all others stands
+            self.sheet.settle(Verdict("unreachable", f"llmfan could not read its answers: {type(error).__name__}"))
         finally:
             self.sheet.doing("")
 
@@ -92,17 +96,16 @@ class KeyProbe:
         self._clerk.ahead(self.key.label, model.name)
         reply = await self._wire.ask(self.key, model, self._cap, paced=paced)
         outcome = self._wire.outcome(reply)
-        if isinstance(outcome, Failure) and (outcome.free or outcome.kind == "bad_request"):
+        counts = not (isinstance(outcome, Failure) and (outcome.free or outcome.kind == "bad_request"))
+        if not counts:
             self._clerk.back(self.key.label, model.name)
         self.sheet.took(reply, [finding])
         reports = self._wire.reports(reply, outcome)
         declared = self._wire.provider.limits[self.key.label, model.name].axes
+        if counts:
+            one_less(finding.limits, {axis_meant(r, declared) for r in reports}, self._wall())
         take(finding.limits, reports, declared, self._wall())
-        left = {
-            axis_meant(r, declared): (r.limit, r.remaining)
-            for r in reports
-            if r.limit is not None and r.remaining is not None
-        }
+        left = left_of(reports, declared)
         self._shots.append(_shot(self.key.label, model.name, self._wall(), reply, outcome, left))
         return reply, outcome
 
@@ -168,9 +171,24 @@ class KeyProbe:
         if is_gone(failure) or self._proof.listing is None or not self._proof.listing.has(model.name):
             self.sheet.doing("models list")
             listing = self._proof.listing or await self._listings.fetch(self.key)
+            nowhere = self._nowhere(model, failure) if listing is None and reply.status == 404 else ""
+            if nowhere:
+                return Verdict("unreachable", nowhere)
             self._name_near(model, finding, () if listing is None else listing.names)
             return Verdict("no_model", failure.message)
         return Verdict("forbidden", f"listed, yet refused: {failure.message}")
+
+    def _nowhere(self, model: ModelSettings, failure: Failure) -> str:
+        """Where neither answers nor a list are, at an address of the user's own, it is the address that is wrong.
+
+        Unless the refusal itself names the model: then somebody has read the request.
+        """
+        asked = urlsplit(self._wire.address(model)).path
+        name = rf"(?<![\w.-]){re.escape(model.name)}(?![\w-])"
+        named = re.search(name, failure.message.replace(asked, ""))
+        if named or not self._wire.is_moved() or not self._listings.missed:
+            return ""
+        return f"nothing at this address: check base_url (POST {asked} answered 404, {self._listings.missed})"
 
     def _name_near(self, model: ModelSettings, finding: Finding, names: tuple[str, ...]) -> None:
         finding.nearest = [self.sheet.clean(name) for name in nearest(model.name, names)]

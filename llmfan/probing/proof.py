@@ -102,7 +102,8 @@ class Proof:
         for finding in self._sheet.findings:
             finding.account = self._sheet.clean(facts.account)
             if facts.reading is not None:
-                finding.limits[facts.axis] = facts.reading
+                facts.reading.at = self._wall()
+                finding.limits[facts.axis] = facts.reading  # one for all of them: each answer takes one from it
         if facts.inactive:
             self._sheet.settle(Verdict("invalid", f"the key check calls it {facts.inactive}"))
         elif facts.spent:

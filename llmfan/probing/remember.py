@@ -8,9 +8,9 @@ from llmfan.entries import KeyState, State, Tally
 from llmfan.limits.axes import owner_of, pacing_axis
 from llmfan.measures.sketch import Sketch
 from llmfan.ports import Ledger
+from llmfan.probing.counters import is_written
 from llmfan.probing.findings import Finding
 from llmfan.probing.key_probe import Shot
-from llmfan.probing.siblings import is_written
 from llmfan.records import Known, KnownLimit
 from llmfan.settings import Fleet, KeySettings, Provider
 from llmfan.units import MINUTE
@@ -41,21 +41,35 @@ def remember(ledger: Ledger, fleet: Fleet, findings: Iterable[Finding], shots: I
 
 
 def states_of(findings: Iterable[Finding], before: Iterable[KeyState], now: float) -> Iterator[KeyState]:
-    """A key that answers is no longer what was once said of the whole of it. What was not proven changes nothing."""
+    """A key that answers is no longer what was once said of the whole of it. What was not proven changes nothing.
+
+    A ledger takes such an "ok" of a key for one of all its models: what it knew of those that were not asked, and is
+    not over yet, is said once more.
+    """
+    findings, before = list(findings), list(before)
     spoken_against = {state.key for state in before if not state.model and state.state != "ok"}
-    known = {(state.key, state.model) for state in before}
+    known = {state.key for state in before}
+    asked = {(finding.key, finding.model) for finding in findings}
     for finding in findings:
         state: State = finding.state  # type: ignore[assignment]  # "" has been left out
         of_key = state in _OF_KEY
-        if state == "unproven" and any(key == finding.key for key, _ in known):
+        if state == "unproven" and finding.key in known:
             continue
         if state != "unproven" and not of_key and finding.key in spoken_against:
             spoken_against.discard(finding.key)
             yield KeyState(key=finding.key, state="ok", source="probe", at=now)
+            yield from (
+                old for old in before
+                if old.key == finding.key and old.model and (old.key, old.model) not in asked and _holds(old, now)
+            )  # fmt: skip
         yield KeyState(
             key=finding.key, state=state, model="" if of_key else finding.model, why=finding.why,
             until=finding.until, source="probe", at=now,
         )  # fmt: skip
+
+
+def _holds(state: KeyState, now: float) -> bool:
+    return state.until is None or state.until > now
 
 
 def limits_of(finding: Finding, provider: Provider, key: KeySettings, now: float) -> Iterator[KnownLimit]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from llmfan.probing.alike import Heard, Suspects
+from llmfan.probing.counters import is_written
 from llmfan.probing.key_probe import KeyProbe, Shot
 from llmfan.records import Answer
 from llmfan.settings import AXES, KeySettings, Provider
@@ -88,11 +89,6 @@ class Siblings:
         if axis not in shot.left:
             return None
         return Heard(name=self._unit[shot.key], remaining=shot.left[axis][1], sent=shot.sent, ended=shot.ended)
-
-
-def is_written(key: KeySettings) -> bool:
-    """Whether the file itself names the key's account, rather than a preset's rule for all keys."""
-    return key.account not in ("default", key.label)
 
 
 def _merged(groups: list[set[str]], found: Iterable[set[str]]) -> list[set[str]]:

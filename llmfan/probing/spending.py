@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from llmfan.limits.axes import is_quota, pacing_axis
 from llmfan.ports import Clock
 from llmfan.probing import measure as measuring
+from llmfan.probing import shooter
 from llmfan.probing.findings import Finding, Measured
 from llmfan.probing.key_probe import KeyProbe
 from llmfan.probing.prober import House, Prober
@@ -54,7 +55,8 @@ def plans(prober: Prober, most: int) -> list[Plan]:
 def announcement(found: Iterable[Plan]) -> str:
     """What is about to be spent, and what it may cost."""
     found = list(found)
-    lines = [f"measuring sends at most {sum(plan.most for plan in found):,} requests of one token:"]
+    most = sum(plan.most for plan in found)
+    lines = [f"measuring sends at most {most:,} request{'s' * (most != 1)} of one token:"]
     for plan in found:
         lines.append(f"  {plan.probe.key.label}: at most {plan.most:,} for its {plan.axis}, {_cost(plan)}")
     return "\n".join(lines)
@@ -78,30 +80,33 @@ class _Spending:
         plan = self._plan
         earlier = [shot.sent for shot in plan.house.shots if shot.key == self._label]
         self._say(f"measuring {plan.axis}")
-        result = await measuring.measure(
-            self._shoot,
-            axis=plan.axis,
-            period=AXES[plan.axis][1],
-            most=plan.most,
-            clock=self._clock,
-            sleep=asyncio.sleep,
-            before=earlier,
-            say=self._say,
-        )
+        try:
+            result = await measuring.measure(
+                self._shoot,
+                axis=plan.axis,
+                period=AXES[plan.axis][1],
+                most=plan.most,
+                clock=self._clock,
+                sleep=asyncio.sleep,
+                before=earlier,
+                say=self._say,
+            )
+        except Exception as error:  # answers that nobody foresaw: what the other keys are measured with stands
+            result = Measured(axis=plan.axis, figure=None, why=f"its answers could not be read: {type(error).__name__}")
         plan.asked[1].measured.append(self._of_what_refused(result))
 
-    async def _shoot(self) -> measuring.Shot:
+    async def _shoot(self) -> shooter.Shot:
         model, finding = self._plan.asked
         reply, outcome = await self._plan.probe.ask(model, finding, paced=False)
         if isinstance(outcome, Answer):
-            return measuring.Shot(reply.sent, reply.ended)
+            return shooter.Shot(reply.sent, reply.ended)
         if outcome.kind == "rate_limited":
             self._blamed[outcome.axis] += 1
             if self._blamed.total() == 1:
                 await self._ask_an_idle_one()
             wait = None if outcome.latest else outcome.wait
-            return measuring.Shot(reply.sent, reply.ended, "refused", wait)
-        return measuring.Shot(reply.sent, reply.ended, "other", None, _why_stop(outcome))
+            return shooter.Shot(reply.sent, reply.ended, "refused", wait)
+        return shooter.Shot(reply.sent, reply.ended, "other", None, _why_stop(outcome))
 
     def _of_what_refused(self, result: Measured) -> Measured:
         """A refusal may name another limit than the one that was meant."""

@@ -13,9 +13,10 @@ from llmfan.dialects.bodies import is_html, one_line
 from llmfan.entries import State
 from llmfan.records import Failure
 from llmfan.settings import AXES, ErrorRow, Preset
-from llmfan.units import MINUTE
+from llmfan.units import DAY, MINUTE
 
 LONGEST_WHY = 200
+_LONGEST_WAIT = 366 * DAY
 _NAMES_A_KEY = (
     r"(invalid|incorrect|wrong|expired|revoked|missing|unknown)[ _-](\w+[ _-]){0,2}(api[ _-]?key|key|token|credential)"
     r"|(api[ _-]?key|\bkey|\btoken|credentials?)[ _-](\w+ ){0,3}?(invalid|not valid|incorrect|expired|revoked|disabled)"
@@ -54,7 +55,9 @@ def for_probe(preset: Preset) -> Preset:
 
 def judge(failure: Failure, *, proven: bool, now: float) -> Verdict:
     """What a refused completion says of its key at this model. `proven`: something else has shown the key is good."""
-    why, until = failure.message, None if failure.wait is None else now + failure.wait
+    why, until = failure.message, None
+    if failure.wait is not None and failure.wait < _LONGEST_WAIT:  # beyond it nobody has said anything
+        until = now + failure.wait
     match failure.kind:
         case "auth":
             # A refused account (a country, a lock) is no wrong key.

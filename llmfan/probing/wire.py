@@ -17,6 +17,7 @@ from llmfan.dialects import dialect
 from llmfan.dialects.classify import classify, from_fault
 from llmfan.dialects.reports import ReportReader
 from llmfan.inputs.catalogue_files import dialect_name
+from llmfan.inputs.location import ACCOUNT
 from llmfan.ports import Clock, Endpoint, Transport
 from llmfan.probing.verdict import for_probe, is_of_the_way
 from llmfan.records import Answer, Call, Failure, Reply, Report
@@ -75,11 +76,14 @@ class Wire:
 
         Not `paced`: at once, for who wants to know how much is too much.
         """
-        url, _ = self._dialect.address(self.provider.base_url, model.name)
+        url = self.address(model)
         params: dict[str, Any] = {name: value for name, value in model.params.items() if name not in _LEFT_OUT}
         message = {"role": "user", "content": PROMPT}
         call = Call(model=model.name, messages=[message], max_tokens=cap, params=params, stream=False)
         return await self._send(self._endpoint("POST", url, key), self._dialect.body(call), key, paced=paced)
+
+    def address(self, model: ModelSettings) -> str:
+        return self._dialect.address(self.provider.base_url, model.name)[0]
 
     async def _send(self, endpoint: Endpoint, body: bytes, key: KeySettings | None, *, paced: bool = True) -> Reply:
         if paced and key is not None:
@@ -139,6 +143,11 @@ class Wire:
     def is_own(self, url: str) -> bool:
         """Whether an address lies where the completions go: what keeps it from answering then holds for them too."""
         return _origin(url) == _origin(self.provider.base_url)
+
+    def is_moved(self) -> bool:
+        """Whether the address is the user's own word, rather than the catalogue's."""
+        usual = self.provider.preset.base_url.replace(ACCOUNT, self.provider.account_id or ACCOUNT)
+        return self.provider.base_url.rstrip("/") != usual.rstrip("/")
 
     def _note(self, url: str, reply: Reply, label: str) -> None:
         host, failure = self.host(url), self.refusal(reply) if reply.fault else None

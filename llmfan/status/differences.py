@@ -63,10 +63,10 @@ def _differs(target: Target, figures: Figures) -> Found | None:
     known, declared = figures.known, figures.declared
     if known is None or declared is None:
         return None
-    if known.reported is not None and _apart(declared, known.reported):
-        return Found(target, figures, "reported", known.reported)
-    if known.measured is not None and known.confidence >= SURE and _apart(declared, known.measured):
-        return Found(target, figures, "measured", known.measured)
+    if figures.reported is not None and _apart(declared, figures.reported):
+        return Found(target, figures, "reported", figures.reported)
+    if figures.measured is not None and known.confidence >= SURE and _apart(declared, figures.measured):
+        return Found(target, figures, "measured", figures.measured)
     return None
 
 

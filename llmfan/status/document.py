@@ -23,6 +23,8 @@ from llmfan.status.standing import READY, Standing, available_in, best, standing
 from llmfan.status.windows import Almanac
 
 _NEVER = Record()
+#: A closed provider needs no model in the file: its keys have this one then.
+_NAMELESS = ""
 
 
 class KeyNow(NamedTuple):
@@ -70,8 +72,18 @@ def _wanted(provider: Provider, key: KeySettings, providers: Sequence[str], keys
 def _resets(fleet: Fleet) -> Any:
     """When the days of a key begin; of a model it no longer has, as those of its first one."""
     exact = {at: limits.reset for p in fleet.providers for at, limits in p.limits.items()}
-    first = {k.label: p.limits[k.label, p.models[0].name].reset for p in fleet.providers for k in p.keys}
+    first = {k.label: _reset(p, k, next(iter(_names(p)))) for p in fleet.providers for k in p.keys}
     return lambda key, model: exact.get((key, model)) or first.get(key, "utc")
+
+
+def _reset(provider: Provider, key: KeySettings, model: str) -> str:
+    limits = provider.limits.get((key.label, model))
+    return "utc" if limits is None else limits.reset
+
+
+def _names(provider: Provider) -> list[str]:
+    """Its models; there is always one, so that a key of it has a standing."""
+    return [model.name for model in provider.models] or [_NAMELESS]
 
 
 def _key_now(
@@ -82,8 +94,8 @@ def _key_now(
     records: dict[str, Record],
     almanac: Almanac,
 ) -> KeyNow:
-    models = [model.name for model in provider.models]
-    figures = [figures_of(provider, key, model, owners, almanac) for model in models]
+    models = _names(provider)
+    figures = [figures_of(provider, key, model, owners, almanac) if provider.models else {} for model in models]
     standings = [
         standing_of(provider, key, model, states, [(f.axis, f.resets_at) for f in own.values() if f.spent], almanac)
         for model, own in zip(models, figures, strict=True)
@@ -177,7 +189,7 @@ def _key(provider: Provider, now: KeyNow, almanac: Almanac) -> dict[str, Any]:
         **_stands(now.standing, now.standings, almanac.now), "limits": limits,
         "account": key.account,
         "shares_with": list(dict.fromkeys(other for entry in limits.values() for other in entry["shared_with"])),
-        "day_begins": provider.limits[key.label, now.models[0]].reset,
+        "day_begins": _reset(provider, key, now.models[0]),
         "calls_today": record.today.sent, "tokens_today": record.today.tokens,
         "calls_month": record.month.sent, "tokens_month": record.month.tokens,
         "last_hour": record.hour.document(), "last_day": record.day.document(), "all": record.all.document(),

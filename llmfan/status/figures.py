@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -10,11 +11,13 @@ from llmfan.limits.axes import is_quota
 from llmfan.records import KnownLimit
 from llmfan.settings import AXES, KeySettings, Provider
 from llmfan.status.owners import Owners
-from llmfan.status.windows import Almanac
+from llmfan.status.windows import Almanac, is_moment
 
 #: A quota with less than this left is spent: of requests a whole one is needed, of all else something.
 _LEAST = {"requests": 1.0}
 _SOMETHING = 1e-6
+#: Below it every whole number is one of its own.
+_WHOLE = 2.0**53
 
 
 class Figures(NamedTuple):
@@ -30,11 +33,11 @@ class Figures(NamedTuple):
 
     @property
     def reported(self) -> float | None:
-        return None if self.known is None else self.known.reported
+        return None if self.known is None else _finite(self.known.reported)
 
     @property
     def measured(self) -> float | None:
-        return None if self.known is None else self.known.measured
+        return None if self.known is None else _finite(self.known.measured)
 
     @property
     def in_force(self) -> float | None:
@@ -99,15 +102,21 @@ def tightest(targets: Iterable[Mapping[str, Figures]]) -> dict[str, Figures]:
 
 
 def plain(value: float | None) -> float | None:
-    """Whole numbers as such."""
-    if value is None:
+    """Whole numbers as such, as far as JSON has room for them."""
+    if value is None or not math.isfinite(value):
         return None
-    return int(value) if value == int(value) else round(value, 3)
+    return int(value) if abs(value) < _WHOLE and value == int(value) else round(value, 3)
 
 
 def moment(at: float) -> str:
     """UTC, ISO 8601, with milliseconds."""
+    at = at if is_moment(at) else 0.0
     return dt.datetime.fromtimestamp(at, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _finite(value: float | None) -> float | None:
+    """A limit of infinity is none."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _spent(figures: Figures, owners: Owners, reset: str, almanac: Almanac) -> Figures:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from llmfan.entries import KeyState
@@ -10,8 +10,11 @@ from llmfan.ports import Archive
 from llmfan.records import Known
 from llmfan.settings import Fleet
 from llmfan.status.owners import labels_by_owner, owners_of
+from llmfan.status.standing import READY, WORDS
 
 ALL = "all"
+#: States that the providers file makes, and no forgetting lifts.
+_OF_FILE = ("missing", "retired")
 
 
 class Reset(NamedTuple):
@@ -38,23 +41,41 @@ def names_of(fleet: Fleet) -> list[str]:
     return [reset.name for reset in _all(fleet)]
 
 
-def forget(ledger: Forgetful, reset: Reset, fleet: Fleet) -> dict[str, Any]:
-    """Lifts the states and forgets the limits of a name; gives what was there. What was spent stays spent."""
+def forget(ledger: Forgetful, reset: Reset, fleet: Fleet) -> dict[str, Any] | None:
+    """Lifts the states and forgets the limits of a name; gives what was there. What was spent stays spent.
+
+    None: the ledger cannot be written, and all is as it was.
+    """
     known = ledger.known()
     mine = _owners(reset, fleet)
     owners = {owner for owner in mine if any(limit.owner == owner for limit in known.limits)}
     states = [state for state in known.states if state.key in reset.keys]
-    lifted = [state for state in states if reset.model in ("", state.model) or not state.model]
+    gone = [state for state in states if reset.model in ("", state.model) or not state.model]
     limits = [limit for limit in known.limits if limit.owner in owners]
-    ledger.forget(mine, reset.keys)
-    kept = [state for state in states if state not in lifted]
+    if ledger.forget(mine, reset.keys) < 0:
+        return None
+    kept = [state for state in states if state not in gone]
     if kept:  # of the keys' other models
         ledger.keep(Known(states=kept))
     return {
-        "name": reset.name, "keys": reset.keys, "lifted": [_state(state) for state in lifted],
+        "name": reset.name, "keys": reset.keys,
+        "lifted": [_state(state) for state in gone if state.state not in _OF_FILE and not _well(state)],
+        "was_well": any(_well(state) for state in gone),
         "forgotten": [{"owner": limit.owner, "axis": limit.axis} for limit in limits],
         "shared_with": _others(owners, reset.keys, fleet),
     }  # fmt: skip
+
+
+def still(reset: Reset, status: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The keys of a name that cannot be used yet all the same: what was spent stays spent."""
+    keys = [key for entry in status["quota_status"].values() for key in entry["keys"] if key["key"] in reset.keys]
+    found = []
+    for key in keys:
+        models = [each for each in key.get("models", ()) if each["model"] == reset.model]
+        one = models[0] if models else key
+        if one["state"] in ("exhausted", "cooldown"):  # what the file says is no news
+            found.append({"key": key["key"], **{name: one[name] for name in ("state", "why", "until")}})
+    return found
 
 
 def _all(fleet: Fleet) -> Iterable[Reset]:
@@ -82,6 +103,10 @@ def _owners(reset: Reset, fleet: Fleet) -> set[str]:
 def _others(owners: Collection[str], keys: Collection[str], fleet: Fleet) -> list[str]:
     drawn = labels_by_owner(fleet)
     return list(dict.fromkeys(label for owner in owners for label in drawn.get(owner, ()) if label not in keys))
+
+
+def _well(state: KeyState) -> bool:
+    return WORDS[state.state] == READY.state
 
 
 def _state(state: KeyState) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from llmfan.entries import KeyState, State
 from llmfan.settings import KeySettings, Provider
-from llmfan.status.windows import Almanac
+from llmfan.status.windows import Almanac, is_moment
 from llmfan.units import MINUTE
 
 #: The best first: a provider is as its best key is, and a key as its best model is.
@@ -44,10 +44,10 @@ def standing_of(
     almanac: Almanac,
 ) -> Standing:
     """`states`: what is known of the key; `spent`: the quotas of this target that are, and when each comes back."""
+    if provider.preset.retired:  # whether its key is set or not: setting it would help nobody
+        return Standing("invalid", f"retired: {provider.preset.retired}")
     if key.missing:
         return Standing("missing", f"${key.missing} is not set")
-    if provider.preset.retired:
-        return Standing("invalid", f"retired: {provider.preset.retired}")
     reset = provider.limits[key.label, model].reset
     found = [_spelled(state, reset, almanac) for state in _of_model(states, model)]
     found += [Standing("exhausted", f"{axis} is spent", until) for axis, until in spent]
@@ -82,4 +82,4 @@ def _spelled(state: KeyState, reset: str, almanac: Almanac) -> Standing:
         until = almanac.day_end(reset, state.at)
     elif until is None and state.state == "rate_limited":
         until = state.at + MINUTE
-    return Standing(WORDS[state.state], why, until)
+    return Standing(WORDS[state.state], why, until if is_moment(until) else None)

@@ -10,6 +10,8 @@ from llmfan.settings import AXES
 from llmfan.units import DAY, MONTH
 
 ROLLING = "rolling"
+#: Years of four digits end here. A provider may say anything, and a date of it has to be shown.
+_LAST = dt.datetime(9999, 12, 30, tzinfo=dt.UTC).timestamp()
 
 
 class Window(NamedTuple):
@@ -17,6 +19,11 @@ class Window(NamedTuple):
 
     start: float
     end: float | None
+
+
+def is_moment(at: float | None) -> bool:
+    """Whether a moment has a date."""
+    return at is not None and 0 <= at <= _LAST
 
 
 class Almanac:

@@ -30,6 +30,8 @@ SWEEP_S = 0.025
 #: How often one request may meet a kept connection that turns out closed; after how many of them a server gets no
 #: kept connections any more.
 STALE_TRIES, STALE_LIMIT = 5, 3
+#: What a proxy is spoken to in.
+_PROXIES = ("http://", "https://")
 _LOCAL = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 
 
@@ -64,6 +66,8 @@ class HttpTransport:
             self._loop.call_later(SWEEP_S, self._sweep)
         url = self._url(endpoint.url if reader is None else endpoint.stream_url)
         try:
+            if endpoint.proxy is not None and not endpoint.proxy.startswith(_PROXIES):
+                return self._failed(watch, "proxy", "connect", _unspoken(url, endpoint.proxy))
             return await self._exchange_fresh(url, endpoint, body, reader, watch)
         except asyncio.CancelledError:
             if not watch.expired:
@@ -242,12 +246,23 @@ def _fault(error: Exception, phase: str) -> tuple[str, str, str]:
     return "malformed", phase, type(error).__name__
 
 
+def _unspoken(url: URL, proxy: str) -> str:
+    kind = "a socks" if proxy.lower().startswith("socks") else f"a {proxy.partition(':')[0]}"
+    return f"{url.scheme.upper()}_PROXY names {kind} proxy, which llmfan does not speak"
+
+
 def proxy_for(url: str, env: Mapping[str, str]) -> str | None:
-    """The proxy HTTPS_PROXY and NO_PROXY ask for; looked up once a provider, since each look costs more than a send."""
+    """The proxy HTTPS_PROXY and NO_PROXY ask for; looked up once a provider, since each look costs more than a send.
+
+    One without a scheme is spoken to in plain HTTP, as other programs take it.
+    """
     parts = urlsplit(url)
     host = parts.hostname or ""
     wanted = env.get(f"{parts.scheme}_proxy") or env.get(f"{parts.scheme.upper()}_PROXY")
     if not wanted or host in ("localhost", "127.0.0.1", "::1"):
         return None
     no: dict[str, Any] = {"no": env.get("no_proxy") or env.get("NO_PROXY") or ""}
-    return None if urllib.request.proxy_bypass_environment(host, no) else wanted  # type: ignore[attr-defined]
+    if urllib.request.proxy_bypass_environment(host, no):  # type: ignore[attr-defined]
+        return None
+    scheme, mark, rest = wanted.partition("://")
+    return f"{scheme.lower()}://{rest}" if mark else f"http://{wanted}"

@@ -103,9 +103,9 @@ def test_an_env_file_of_another_name_is_read_and_named_again(tmp_path: Path) -> 
     assert code == 2 and "nowhere.env: no such env file" in err
 
 
-@pytest.mark.parametrize("there", [["providers.yaml"], [".env.example"], list(NAMES)])
+@pytest.mark.parametrize("there", [["providers.yaml"], list(NAMES)])
 def test_a_file_that_is_there_is_never_written_over(tmp_path: Path, there: list[str]) -> None:
-    """It may hold an afternoon's work. And half of a start is no start: nothing is written then."""
+    """It may hold an afternoon's work."""
     for name in there:
         (tmp_path / name).write_text("mine\n")
     code, out, err = init(tmp_path, "--yes")
@@ -143,6 +143,41 @@ def test_an_example_that_says_the_same_is_left_alone(tmp_path: Path) -> None:
     assert listing(tmp_path) == [".env.example", "providers.yaml"]
 
 
+def test_an_example_of_ones_own_is_no_hindrance_and_stays(tmp_path: Path) -> None:
+    """Many projects have one; who had it could not start, and its lines are not llmfan's to throw away."""
+    (tmp_path / ".env.example").write_text("MINE=\n")
+    code, out, err = init(tmp_path)
+    assert (code, err) == (0, "") and len(entries(tmp_path)) > 8
+    assert (tmp_path / ".env.example").read_text() == "MINE=\n"
+    assert ".env.example is there already, and is left as it was (--force" in out and "wrote .env.example" not in out
+    (tmp_path / "providers.yaml").unlink()
+    document = json.loads(init(tmp_path, "--json")[1])
+    assert (document["kept"], document["left"]) == ({}, [".env.example"])
+    assert init(tmp_path, "--force")[0] == 0
+    assert (tmp_path / ".env.example.bak").read_text() == "MINE=\n"
+
+
+def test_a_file_that_cannot_be_written_goes_by_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`.providers.yaml.31825.new` or `None` is no file that anybody has."""
+    path = str(tmp_path / "fleet.yaml")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match=r"^\S+/fleet\.yaml: cannot be written: No space left on device; nothing"):
+        write_new({path: "new"}, force=False, may_stay="")
+    with pytest.raises(UserError, match=r"^nowhere/fleet\.yaml: cannot be written: No such file"):
+        write_new({"nowhere/fleet.yaml": "new"}, force=False, may_stay="")
+    assert listing(tmp_path) == []
+
+
+def test_a_server_of_ones_own_wants_no_key(tmp_path: Path) -> None:
+    """Who has one was told to put a key into .env, and there is none."""
+    code, out, _ = init(tmp_path, "--only", "Ollama")
+    assert code == 0 and "no key needed" in out and "put a key" not in out and "next: llmfan probe" in out
+
+
 def test_another_place_by_option_and_by_variable(tmp_path: Path) -> None:
     """What every other command reads, this one writes."""
     (tmp_path / "conf").mkdir()
@@ -168,7 +203,7 @@ def test_only_takes_what_is_named_and_suggests_what_was_meant(tmp_path: Path) ->
     assert code == 2 and not listing(tmp_path)
     assert 'gropq: no such preset (did you mean "groq"?)' in err
     assert "github-models: GitHub Models closed on 2026-07-30" in err and "xyzzy" in err
-    assert init(tmp_path, "--only", "groq", "--only", "openai", "--only", "vllm")[0] == 0
+    assert init(tmp_path, "--only", "GROQ", "--only", "OpenAI", "--only", "vllm")[0] == 0
     found = entries(tmp_path)
     assert set(found) == {"groq", "openai", "vllm"}
     assert found["openai"]["paid"] is True and found["vllm"]["keys"] == "none"
@@ -282,16 +317,16 @@ def test_when_the_second_file_fails_the_first_is_taken_back(tmp_path: Path, monk
 
     monkeypatch.setattr(new_files, "_put", failing)
     with pytest.raises(UserError, match="No space left on device; nothing was written"):
-        write_new({first: "new", second: "new"}, force=True, same_will_do=second)
+        write_new({first: "new", second: "new"}, force=True, may_stay=second)
     assert listing(tmp_path) == ["a"] and Path(first).read_text() == "old"
 
 
 def test_who_comes_second_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two of them at once: between the look and the write there is time for another."""
     path = str(tmp_path / "a")
-    monkeypatch.setattr(new_files, "_check", lambda wanted, force: Path(path).write_text("theirs"))
+    monkeypatch.setattr(new_files, "_check", lambda wanted, others, force: Path(path).write_text("theirs"))
     with pytest.raises(UserError, match="File exists"):
-        write_new({path: "mine"}, force=False, same_will_do="")
+        write_new({path: "mine"}, force=False, may_stay="")
     assert listing(tmp_path) == ["a"] and Path(path).read_text() == "theirs"
 
 
@@ -302,5 +337,5 @@ def test_without_links_it_is_a_rename(tmp_path: Path, monkeypatch: pytest.Monkey
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(os, "link", none)
-    assert write_new({str(tmp_path / "a"): "new"}, force=False, same_will_do="") == {}
+    assert write_new({str(tmp_path / "a"): "new"}, force=False, may_stay="") == {}
     assert listing(tmp_path) == ["a"] and (tmp_path / "a").read_text() == "new"

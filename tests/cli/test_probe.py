@@ -81,12 +81,27 @@ def test_without_any_key_it_ends_with_4_and_says_where_to_get_one(tmp_path: Path
     assert "Traceback" not in err
 
 
+def test_a_retired_provider_without_a_key_is_no_failure(tmp_path: Path) -> None:
+    """A line that lost its meaning years ago must not turn a green pipeline red; with a key of its own it does."""
+    with Serving({"good": good(0.05)}) as far:
+        entries = {"good": entry(far, "good"), "github-models": {"keys": ["$NO_KEY"]}}
+        file = str(providers_file(tmp_path, entries))
+        code, out, err = run(tmp_path, "probe", "-p", file, "--json")
+        assert (code, keys_of(out)["github-models#1"]["state"]) == (0, "retired"), err
+        assert run(tmp_path, "probe", "-p", file, env={"NO_KEY": "a-key-that-is-set-01"})[0] == 1
+        code, out, err = run(tmp_path, "status", "-p", file)
+        assert code == 0 and "retired" in out and "Traceback" not in err
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [
         ([], "llmfan init"),
         (["-p", "missing.yaml"], "missing.yaml"),
-        (["nobody", "-p", "FILE"], "nobody"),
+        (["nobody", "-p", "FILE"], "llmfan: nobody: no such provider"),
+        (["good#7", "--only", "nobody", "-p", "FILE"], "good#7: no such provider, model or key"),
+        (["--only", "nobody", "-p", "FILE"], "--only nobody: no such provider"),
+        (["-p", "FILE", "--max-requests", "5"], "--max-requests"),
         (["-p", "FILE", "--timeout", "soon"], "--timeout"),
         (["-p", "FILE", "--require", "0"], "--require"),
         (["-p", "FILE", "--measure"], "--yes"),
@@ -152,12 +167,14 @@ def test_dns_tcp_tls_and_proxy_are_told_apart(tmp_path: Path) -> None:
         _, out, _ = run(tmp_path, "probe", "-p", file, "--json")
         proxy = {"HTTPS_PROXY": f"http://127.0.0.1:{_closed_port()}"}
         _, proxied, _ = run(tmp_path, "probe", "dns", "-p", file, "--json", env=proxy)
+        _, socks, _ = run(tmp_path, "probe", "dns", "-p", file, "--json", env={"https_proxy": "socks5://127.0.0.1:9"})
     whys = {label: key["why"] for label, key in keys_of(out).items()}
     assert {key["state"] for key in keys_of(out).values()} == {"unreachable"}
     assert "name not found" in whys["dns#1"]
     assert "connection refused" in whys["tcp#1"]
     assert "TLS" in whys["tls#1"]
     assert "proxy" in keys_of(proxied)["dns#1"]["why"]
+    assert "HTTPS_PROXY names a socks proxy, which llmfan does not speak" in keys_of(socks)["dns#1"]["why"]
 
 
 def test_measuring_says_what_it_spends_and_finds_the_limit(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +137,44 @@ def test_reset_forgets_by_name_and_says_what(known: Path) -> None:
     found = status(known)
     assert found["differences"] == []
     assert found["quota_status"]["a"]["keys"][1]["limits"]["rpd"]["used"] == 250  # what was spent stays spent
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_reset_that_cannot_be_written_has_failed(known: Path, as_json: bool) -> None:
+    """`lifted no_credit`, and at the next look it was still there: somebody reads the log of such a job."""
+    (known / "elsewhere.sqlite3").write_bytes(b"SQLite format 3\0" + b"no ledger of ours" * 100)
+    with closing(sqlite3.connect(known / "other.db")) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    args = ["--json"] if as_json else []
+    code, out, err = run(known, "status", "--reset", "a#1", "--state", "other.db", *args, env=ENV)
+    assert code == 4 and "Traceback" not in err
+    assert "a#1: nothing was forgotten: " in err and "other.db" in err
+    if as_json:
+        found = json.loads(out)
+        assert found["reset"] == [] and "other.db" in found["failed"]
+    else:
+        assert out == ""
+
+
+def test_a_reset_that_finds_the_ledger_locked_has_failed(known: Path) -> None:
+    """Another process holds it for as long as it likes."""
+    with closing(sqlite3.connect(known / "ledger.sqlite3", isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        code, out, err = run(known, "status", "--reset", "a#1", env=ENV)
+    assert (code, out) == (4, "") and "a#1: nothing was forgotten" in err
+    assert status(known)["quota_status"]["a"]["keys"][0]["state"] == "invalid"
+
+
+def test_a_reset_says_that_a_spent_day_stays_spent(known: Path) -> None:
+    """`lifted exhausted`, and the next run sends nothing all the same."""
+    fleet = load_fleet(str(known / "providers.yaml"), ENV, every=True)
+    with closing(open_ledger(str(known / "ledger.sqlite3"), fleet, print)) as ledger:
+        ledger.book(lambda _: [Booking(owner="a#1", axis="rpd", amount=14400.0, at=time.time())])
+    code, out, err = run(known, "status", "--reset", "a#1", env=ENV)
+    assert code == 0, err
+    assert out.startswith("a#1: lifted no_credit; a#1 is still exhausted: rpd is spent (until ")
+    (done,) = status(known, "--reset", "a#1")["reset"]
+    assert [each["state"] for each in done["still"]] == ["exhausted"]
 
 
 @pytest.mark.parametrize(

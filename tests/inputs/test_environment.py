@@ -17,6 +17,13 @@ def test_the_process_environment_wins_over_the_env_file(tmp_path: Path) -> None:
     assert environment(str(path), {"A": "process"}) == {"A": "process", "B": "file"}
 
 
+def test_an_empty_variable_hides_nothing(tmp_path: Path) -> None:
+    """CI systems set variables whose secret is not there to nothing, and the key in the file was not seen."""
+    path = tmp_path / "keys.env"
+    path.write_text("A=file\nB=file\n", encoding="utf-8")
+    assert environment(str(path), {"A": "", "B": "  ", "C": ""}) == {"A": "file", "B": "file", "C": ""}
+
+
 def test_dot_env_is_read_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The README says to put keys there."""
     monkeypatch.chdir(tmp_path)

@@ -63,7 +63,7 @@ def test_what_has_a_key_comes_first() -> None:
         ({}, "$GROQ_API_KEY*", ()),
         ({"GROQ_API_KEY": ""}, "$GROQ_API_KEY*", ()),
         ({"GROQ_API_KEY": "a"}, "$GROQ_API_KEY*", ("GROQ_API_KEY",)),
-        ({"GROQ_API_KEY_2": "a"}, "$GROQ_API_KEY_2", ("GROQ_API_KEY_2",)),
+        ({"GROQ_API_KEY_2": "a"}, "$GROQ_API_KEY*", ("GROQ_API_KEY_2",)),
         (
             {"GROQ_API_KEY_10": "a", "GROQ_API_KEY_2": "b", "GROQ_API_KEY": "c"},
             "[$GROQ_API_KEY, $GROQ_API_KEY_2, $GROQ_API_KEY_10]",

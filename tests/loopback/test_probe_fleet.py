@@ -192,7 +192,7 @@ def test_the_table_names_each_key_too(tmp_path: Path) -> None:
         code, out, err = run(tmp_path, "probe", "-p", str(path), "--state", str(tmp_path / "ledger.db"), env=env)
     assert code == 1
     rows = {line.split()[0]: line for line in out.splitlines() if "#" in line.split(" ")[0]}
-    assert " ok " in rows["groq#1"] and "rpd 999/1000" in rows["groq#1"]
+    assert " ok " in rows["groq#1"] and "rpd 999/1,000" in rows["groq#1"]
     assert " no_credit " in rows["openai#2"] and " missing " in rows["openai#3"]
     assert "2 of 4 keys work" in out
     assert "groq#1 …" in err and "\x1b" not in out + err

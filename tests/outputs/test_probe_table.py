@@ -75,9 +75,9 @@ def test_a_key_that_waits_says_until_when(width: int) -> None:
 def test_limits_stand_with_what_is_left_of_them(width: int) -> None:
     """That a key works says little; how often it may be asked today is why one probes."""
     lines = printed(fleet(), width)
-    assert "rpd 998/1000" in row(lines, "groq#2") and "tpm 7946/8000" in row(lines, "groq#2")
+    assert "rpd 998/1,000" in row(lines, "groq#2") and "tpm 7,946/8,000" in row(lines, "groq#2")
     assert "with #1, #3" in row(lines, "groq#2")
-    assert "requests per month 1000" in row(lines, "cohere#1")
+    assert "requests per month 1,000" in row(lines, "cohere#1")
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -123,7 +123,7 @@ def test_what_to_do_next_is_said(width: int) -> None:
     """Whoever sees twelve red rows wants to know what to do, key by key."""
     text = below(printed(fleet(), width))
     assert "set the variables named above, in the environment or in .env" in text
-    assert "openai#4: a key is got at" in text
+    assert "a key is got at" in text and "openai#4" not in text  # the table says which
     assert "https://platform.openai.com/api-keys" in text.replace(" ", "")
     assert "typo has no command-a-03-2052; near it are command-a-03-2025, command-a-plus-05-2026" in text
     assert "dead#1, hanging#1, nowhere#1: check base_url, the network and HTTPS_PROXY" in text
@@ -214,7 +214,10 @@ def test_colours_on_a_terminal_and_none_with_no_color() -> None:
 
 
 class Closed(io.StringIO):
+    tried = 0
+
     def write(self, text: str) -> int:
+        self.tried += 1
         raise BrokenPipeError
 
 
@@ -255,7 +258,7 @@ def test_each_key_is_followed_where_there_is_room() -> None:
     """What is known, and what is asked of the others."""
     lines = shown(under_way(), 120, 50)
     assert "16 of 32 known" in lines[0] and "4 s" in lines[0]
-    assert "rpd 999/1000" in row(lines, "groq#1")
+    assert "rpd 999/1,000" in row(lines, "groq#1")
     assert row(lines, "groq#2").endswith("one token")
 
 
@@ -330,9 +333,34 @@ def test_lines_carry_nothing_harmful() -> None:
 
 def test_lines_to_a_reader_that_left_are_dropped() -> None:
     """A probe would end with a traceback since nobody reads its progress."""
-    watching, _ = watch(fleet(), Closed())
+    left = Closed()
+    watching, _ = watch(fleet(), left)
     watching.tick()
     watching.close()
+    assert left.tried == 1
+
+
+def test_headers_are_read_whole_whatever_stands_below_them() -> None:
+    """A column of one-letter models was one letter wide, so that neither `model` nor the next model could be read."""
+    for width in (120, 200):
+        found = [finding("a#1", "ok", model="m"), finding("b#1", "no_model", model="m1", why="nothing here " * 40)]
+        header, *rows = printed(found, width)
+        assert header.split()[:4] == ["key", "state", "latency", "model"], header
+        assert "m1" in row(rows, "b#1")
+
+
+def test_what_was_not_asked_is_no_case_for_free() -> None:
+    """After Ctrl-C it told who had not said --free to leave --free out."""
+    text = "\n".join(printed([finding("a#1"), finding("a#2", "", why="not asked: the probe was stopped")], 120))
+    assert "not asked" in text and "without --free" not in text and "1 of 2 keys works; 1 not asked" in text
+
+
+def test_one_is_told_as_one() -> None:
+    """`0 of 1 key work` and `1 requests` read like a machine that cannot count."""
+    measured = Measured(axis="rpm", figure=None, sent=1, refused=1, why="stopped")
+    text = "\n".join(printed([finding("a#1", "invalid", measured=[measured])], 120))
+    assert "0 of 1 key works" in text and "1 request, 1 refused" in text
+    assert "a#1: refused as no valid key: replace it" in text
 
 
 class Tty(io.StringIO):

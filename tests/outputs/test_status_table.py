@@ -173,3 +173,23 @@ def test_a_reset_says_what_is_gone() -> None:
     }  # fmt: skip
     assert reset_line(done) == "a: lifted invalid ×2; forgot 2 limits (rpm); those are shared with a#2"
     assert reset_line({**done, "lifted": [], "forgotten": []}) == "a: nothing was known"
+
+
+def test_a_reset_says_what_still_holds() -> None:
+    """`lifted exhausted` sounds as if the key could be used, while its day is spent; and an ok is nothing to lift."""
+    done = {"name": "a", "keys": ["a#1", "a#2"], "lifted": [], "forgotten": [], "shared_with": [], "was_well": True}
+    assert reset_line(done) == "a: nothing was to be lifted"
+    spent = {"state": "exhausted", "why": "rpd is spent", "until": "2026-11-22T00:00:00.000Z"}
+    assert reset_line({**done, "still": [{"key": "a#1", **spent}, {"key": "a#2", **spent}]}) == (
+        "a: nothing was to be lifted; a#1, a#2 are still exhausted: rpd is spent (until 2026-11-22 00:00 UTC)"
+    )
+
+
+def test_a_pipe_is_as_wide_as_columns_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`COLUMNS=100 llmfan status | less` on a small screen was a heap of broken lines."""
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert status_console(io.StringIO()).width == 200
+    for asked, width in (("90", 90), ("0", 200), ("wide", 200), ("", 200)):
+        monkeypatch.setenv("COLUMNS", asked)
+        assert status_console(io.StringIO()).width == width

@@ -9,7 +9,7 @@ import pytest
 
 from llmfan.probing.facts import Facts, facts_in
 from llmfan.probing.findings import Reading
-from llmfan.probing.readings import axis_meant, take
+from llmfan.probing.readings import axis_meant, left_of, take
 from llmfan.records import Report
 from llmfan.settings import KeyFacts
 from llmfan.units import DAY
@@ -36,6 +36,24 @@ def facts(value: Any, **paths: str) -> Facts:
 def test_credit_is_read_in_any_form(credit: Any, spent: bool) -> None:
     """Balances come as numbers, as texts and as yes or no; null means that there is no bound."""
     assert facts({"data": {"left": credit}}, credit="data.left").spent is spent
+
+
+@pytest.mark.parametrize("figure", [10**400, -(10**400), "1e400", "nan", float("inf")])
+def test_a_figure_beyond_all_figures_is_none(figure: Any) -> None:
+    """A whole number of four hundred digits ended the probe, and what was known of all keys was gone."""
+    body = json.dumps({"credit": figure, "n": {"limit": figure, "remaining": 3}}).encode()
+    found = facts_in(body, KeyFacts(credit="credit", requests="n"))
+    assert not found.spent
+    assert found.reading == Reading(limit=None, remaining=3)
+
+
+@pytest.mark.parametrize("figure", [float("inf"), float("nan"), 1e300])
+def test_what_no_limit_can_be_is_not_taken_for_one(figure: float) -> None:
+    """It would stand in the ledger, and every later document would stumble over it."""
+    found: dict[str, Reading] = {}
+    take(found, [Report(axis="rpd", limit=figure, remaining=figure, resets_in=figure)], {}, now=100.0)
+    assert found == {"rpd": Reading()}
+    assert left_of([Report(axis="rpd", limit=figure, remaining=1)], {}) == {}
 
 
 def test_paths_lead_into_lists_and_nowhere() -> None:
@@ -87,4 +105,4 @@ def test_what_one_answer_leaves_out_stays_as_it_was_told() -> None:
     found: dict[str, Reading] = {}
     take(found, [Report(axis="rpd", limit=1000, remaining=7)], {}, now=100.0)
     take(found, [Report(axis="rpd", resets_in=60), Report(axis="credits", limit=1)], {}, now=200.0)
-    assert found == {"rpd": Reading(limit=1000, remaining=7, resets_at=260.0)}
+    assert found == {"rpd": Reading(limit=1000, remaining=7, resets_at=260.0, at=100.0)}

@@ -29,6 +29,9 @@ NAMES = [
 ]  # fmt: skip
 
 
+UNREAD = "llmfan could not read its answers"
+
+
 def always(script: Script, listing: Script | None = None) -> Far:
     """The list answers as `listing` says, else names the model; everything else is `script`."""
     names = listing or lists("m")
@@ -149,6 +152,40 @@ def test_a_model_that_is_listed_and_refused_is_forbidden_unless_it_is_gone(tmp_p
     assert "decommissioned" in found["b#1"].why and found["b#1"].nearest == ["gpt-9-new"]
 
 
+NO_PATH = says(404, {"detail": "Not Found"})
+
+
+@pytest.mark.parametrize("listing", [NO_PATH, says(200, b"<html>Welcome</html>"), says(200, {"ok": True})])
+def test_where_neither_answers_nor_a_list_are_the_address_is_wrong(listing: Script, tmp_path: Path) -> None:
+    """`its list has nothing near it`, of a list that nobody has seen: one looks for another model all afternoon."""
+    found = probe(fleet_of(tmp_path, a={"keys": ["k-1", "k-2"]}), {"a": always(NO_PATH, listing)})
+    assert found.states == {"a#1": "unreachable", "a#2": "unreachable"}
+    for each in found.findings:
+        assert "nothing at this address: check base_url (POST /a/v1/chat/completions answered 404, GET" in each.why
+        assert "GET /a/v1/models" in each.why and each.nearest == []
+
+
+def test_a_refusal_that_names_the_model_has_read_the_request(tmp_path: Path) -> None:
+    """A small server has no list of models, and knows all the same that it has not this one."""
+    far = always(refuses(404, "The model `m` does not exist"), NO_PATH)
+    assert probe(fleet_of(tmp_path, a={}), {"a": far})["a#1"].state == "no_model"
+    shut = always(NO_PATH, refuses(503, "busy"))  # of the list nothing is known
+    assert probe(fleet_of(tmp_path, a={}), {"a": shut})["a#1"].state == "no_model"
+
+
+def test_answers_nobody_foresaw_cost_one_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One server's strange figure took the findings of thirty other keys with it."""
+    fleet = fleet_of(tmp_path, a={"keys": ["k-1", "k-2"]}, b={})
+
+    def strange(*_: Any) -> Any:
+        raise OverflowError
+
+    monkeypatch.setattr("llmfan.probing.key_probe.take", strange)
+    found = probe(fleet, {"a": always(answers(**reported(9))), "b": Far(lambda *_: refuses(401, "no"))})
+    assert found.states == {"a#1": "unreachable", "a#2": "unreachable", "b#1": "invalid"}
+    assert found["a#1"].why == f"{UNREAD}: OverflowError"
+
+
 def test_a_page_for_people_is_a_wrong_address_and_no_missing_model(tmp_path: Path) -> None:
     """`base_url` without its /v1 answers 404 to everything."""
     page = Script(404, {"content-type": "text/html"}, [(0.1, b"<html><title>Not Found</title></html>")])
@@ -240,6 +277,25 @@ def test_a_public_list_is_asked_without_a_key_and_only_for_a_name(tmp_path: Path
     assert found.states == {"a#1": "no_model", "a#2": "no_model"}
     assert found["a#2"].nearest == ["m"]
     assert [seen.key for seen in far.asked("list")] == [""]
+
+
+def test_a_key_checks_count_is_one_less_after_an_answer(tmp_path: Path) -> None:
+    """`rpd 50/50` was told of a day of which the probe itself had just spent one."""
+    told = says(200, {"data": {"free_model_daily_requests": {"limit": 50, "remaining": 50}}})
+    found = router(tmp_path, checked(told))
+    assert (found.limits["rpd"].limit, found.limits["rpd"].remaining) == (50, 49)
+    refused = router(tmp_path, checked(told, refuses(429, "slow down")))
+    assert refused.limits["rpd"].remaining == 50
+    unasked = router(tmp_path, checked(told), FREE)
+    assert unasked.limits["rpd"].remaining == 50
+
+
+def test_a_key_checks_count_is_that_of_all_models(tmp_path: Path) -> None:
+    """Each of them takes from the same day."""
+    told = says(200, {"data": {"free_model_daily_requests": {"limit": 50, "remaining": 50}}})
+    fleet = fleet_of(tmp_path, a={"preset": "openrouter", "models": ["m", "n"]})
+    found = probe(fleet, {"a": checked(told)}, ProbeOptions(all_models=True))
+    assert [each.limits["rpd"].remaining for each in found.findings] == [48, 48]
 
 
 # -------------------------------------------------------------------- `--free`
@@ -397,7 +453,7 @@ def test_findings_are_in_the_order_of_the_file(tmp_path: Path) -> None:
 
 _TEXT = st.text(max_size=20) | st.sampled_from(["m", "invalid_api_key", "limit: 0", "\ud800", "max_tokens minimum"])
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | _TEXT,
+    st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | _TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
     max_leaves=12,
 )
@@ -424,4 +480,5 @@ def test_whatever_a_server_says_each_key_has_a_state(
     fleet = fleet_of(tmp_path, a={"preset": preset, "keys": ["key-a-1", "key-a-2"], "account_id": "abc"})
     found = probe(fleet, {"a": Far(answer)}, ProbeOptions(free=free))
     assert all(f.state in STATES and len(f.why) <= 200 for f in found.findings)
+    assert not any(UNREAD in f.why for f in found.findings)  # the last resort
     msgspec.json.encode(probe_document(found.findings, fleet, redactor(fleet).document))

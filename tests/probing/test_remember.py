@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,18 @@ import pytest
 
 from llmfan.entries import KeyState
 from llmfan.ledgers.memory import MemoryLedger
+from llmfan.ledgers.opening import open_ledger
 from llmfan.probing.clerk import Clerk
 from llmfan.probing.document import probe_document
 from llmfan.probing.findings import Finding, Measured, Reading
 from llmfan.probing.key_probe import Shot
-from llmfan.probing.remember import remember
+from llmfan.probing.remember import remember, states_of
 from llmfan.records import Booking, Known
 from llmfan.runfile import redactor
 from llmfan.settings import Fleet
 from tests.probing.world import NOON, fleet_of
+
+HOUR = 3600.0
 
 
 def shot(key: str = "a#1", outcome: str = "ok", at: float = NOON, took: float = 0.25) -> Shot:
@@ -66,6 +70,26 @@ def test_a_key_that_answers_is_no_longer_what_was_said_of_it(tmp_path: Path) -> 
     fleet = fleet_of(tmp_path, a={})
     before = Known(states=[KeyState(key="a#1", state="no_credit", at=1.0)])
     assert states(kept(fleet, [finding("ok")], before=before)) == {("a#1", ""): "ok", ("a#1", "m"): "ok"}
+
+
+def test_a_key_that_answers_at_one_model_is_as_it_was_at_the_others(tmp_path: Path) -> None:
+    """An account topped up is well again, and the day of its other model is as spent as before."""
+    fleet = fleet_of(tmp_path, a={"models": ["m", "n", "o"]})
+    before = [
+        KeyState(key="a#1", state="no_credit", at=1.0),
+        KeyState(key="a#1", model="m", state="forbidden", at=1.0),
+        KeyState(key="a#1", model="n", state="exhausted", until=NOON + HOUR, at=2.0),
+        KeyState(key="a#1", model="o", state="rate_limited", until=NOON - HOUR, at=2.0),
+        KeyState(key="b#1", model="n", state="forbidden", at=1.0),
+    ]
+    found = list(states_of([finding("ok")], before, NOON))
+    assert [(each.model, each.state) for each in found] == [("", "ok"), ("n", "exhausted"), ("m", "ok")]
+    assert found[1] == before[2]
+    with closing(open_ledger(str(tmp_path / "ledger"), fleet, print, wall=lambda: NOON)) as ledger:
+        ledger.keep(Known(states=before))
+        remember(ledger, fleet, [finding("ok")], [], NOON)
+        known = {(state.model, state.state) for state in ledger.known().states if state.key == "a#1"}
+    assert {("", "ok"), ("m", "ok"), ("n", "exhausted")} <= known and ("m", "forbidden") not in known
 
 
 def test_what_could_not_be_proven_takes_nothing_back(tmp_path: Path) -> None:
@@ -125,6 +149,74 @@ def test_what_others_spent_of_a_day_is_booked_as_well(tmp_path: Path, reset: str
     found.limits["rpd"] = Reading(limit=100, remaining=7)
     Clerk(ledger, fleet, lambda: NOON).hear([found])
     assert booked(ledger) == {("a#1", "rpd"): spent}
+
+
+@pytest.mark.parametrize("by", ["this probe", "the ledger", "the file"])
+def test_what_others_spent_of_an_account_is_booked_once(by: str, tmp_path: Path) -> None:
+    """Each of twelve keys of one account tells of the same four hundred: counted twelve times, the day was over."""
+    shared = {"shared": "account"} if by == "the file" else {}
+    fleet = fleet_of(tmp_path, a={"keys": ["key-1", "key-2", "key-3"], "limits": {"rpm": 30, "rpd": 1000, **shared}})
+    ledger = MemoryLedger()
+    if by == "the ledger":
+        ledger.keep(Known(shared=[("a#2", "a#1"), ("a#3", "a#2")]))
+    clerk = Clerk(ledger, fleet, lambda: NOON)
+    found = []
+    for number in (1, 2, 3):
+        clerk.ahead(f"a#{number}", "m")
+        found.append(finding("ok", f"a#{number}"))
+        found[-1].limits["rpd"] = Reading(limit=1000, remaining=600 - number, at=NOON)
+        if by == "this probe":
+            found[-1].shares_with = [f"a#{other}" for other in (1, 2, 3) if other != number]
+    clerk.hear(found)
+    clerk.hear(found)
+    sums = booked(ledger)
+    assert sum(amount for (_, axis), amount in sums.items() if axis == "rpd") == 403
+    assert sums["a@default" if shared else "a#1", "rpd"] == (403 if shared else 401)
+
+
+def test_keys_that_the_file_keeps_apart_are_heard_apart(tmp_path: Path) -> None:
+    """Two people's accounts that happen to look alike each have a day of their own."""
+    keys = [{"key": f"key-{name}", "account": name} for name in ("ann", "bob")]
+    fleet = fleet_of(tmp_path, a={"keys": keys, "limits": {"rpd": 1000}})
+    ledger, found = MemoryLedger(), [finding("ok", f"a#{number}") for number in (1, 2)]
+    for number, each in enumerate(found, 1):
+        each.limits["rpd"], each.shares_with = Reading(limit=1000, remaining=900, at=NOON), [f"a#{3 - number}"]
+    Clerk(ledger, fleet, lambda: NOON).hear(found)
+    assert sorted(booked(ledger).values()) == [100.0, 100.0]
+
+
+@pytest.mark.parametrize(("at", "heard"), [(-HOUR, 0.0), (5.0, 0.0), (2 * HOUR, 93.0)])
+def test_what_was_left_of_yesterday_says_nothing_of_today(at: float, heard: float, tmp_path: Path) -> None:
+    """A probe over midnight took the old day's spending for the new one's, and the new day was gone before it began."""
+    midnight = NOON + 12 * HOUR
+    fleet = fleet_of(tmp_path, a={"limits": {"rpd": 100}})
+    ledger, found = MemoryLedger(), finding("ok")
+    found.limits["rpd"] = Reading(limit=100, remaining=7, at=midnight + at)
+    Clerk(ledger, fleet, lambda: midnight + max(at, 0.0) + 6.0).hear([found])
+    assert booked(ledger).get(("a#1", "rpd"), 0.0) == heard
+
+
+@pytest.mark.parametrize(
+    ("spent", "reset", "told", "said"),
+    [
+        (30.0, "utc", None, "its day is spent by our own count (rpd 30/30), back at 00:00 UTC"),
+        (31.0, "America/Los_Angeles", None, "its day is spent by our own count (rpd 31/30), back at 08:00 UTC"),
+        (30.0, "rolling", None, "its day is spent by our own count (rpd 30/30), back bit by bit"),
+        (30.0, "utc", 1000.0, ""),
+        (29.0, "utc", None, ""),
+    ],
+)
+def test_a_key_that_answers_beyond_its_day_says_so(
+    spent: float, reset: str, told: float | None, said: str, tmp_path: Path
+) -> None:
+    """It was plain `ok`, and the next run sent nothing to it without a word."""
+    fleet = fleet_of(tmp_path, a={"limits": {"rpd": 30, "reset": reset}})
+    ledger, found = MemoryLedger(), finding("ok")
+    ledger.book(lambda _: [Booking(owner="a#1", axis="rpd", amount=spent, at=NOON - 60)])
+    if told is not None:
+        found.limits["rpd"] = Reading(limit=told, remaining=900, at=NOON)
+    Clerk(ledger, fleet, lambda: NOON).warn([found])
+    assert (found.state, found.why) == ("ok", said)
 
 
 def booked(ledger: MemoryLedger) -> dict[tuple[str, str], float]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 
 from llmfan.entries import Change, KeyState
 from llmfan.ledgers.memory import MemoryLedger
-from llmfan.status.forgetting import forget, names_of, resets_of
+from llmfan.status.forgetting import forget, names_of, resets_of, still
 from llmfan.status.history import history
-from tests.status.knowing import NOON, fleet, key, ledger, limit, provider
+from tests.status.knowing import NOON, document, fleet, key, ledger, limit, provider
 
 FLEET = fleet(
     provider("a", keys=[key("a#1", "x"), key("a#2", "x"), key("a#3", "y")], axes={"rpd": 10}, shared="account"),
@@ -55,7 +57,41 @@ def test_it_says_what_it_did() -> None:
     done = forget(known(), reset, FLEET)
     assert done == {
         "name": "a#1", "keys": ["a#1"], "lifted": [{"key": "a#1", "model": "", "state": "invalid"}],
-        "forgotten": [{"owner": "a@x", "axis": "rpd"}], "shared_with": ["a#2"],
+        "was_well": False, "forgotten": [{"owner": "a@x", "axis": "rpd"}], "shared_with": ["a#2"],
+    }  # fmt: skip
+
+
+def test_an_ok_is_not_lifted() -> None:
+    """`lifted ok` reads as if something had stood against the key."""
+    archive = ledger(states=[KeyState(key="a#1", model="m", state="ok")])
+    (reset,), _ = resets_of(["a#1"], FLEET)
+    done = forget(archive, reset, FLEET)
+    assert done is not None and (done["lifted"], done["was_well"]) == ([], True)
+    archive = ledger(states=[KeyState(key="a#1", state="missing"), KeyState(key="a#1", model="m", state="retired")])
+    done = forget(archive, reset, FLEET)
+    assert done is not None and (done["lifted"], done["was_well"]) == ([], False)  # the file says so, not the ledger
+
+
+def test_what_cannot_be_written_is_not_forgotten() -> None:
+    """It was called done, and the key stood where it was at the next look."""
+
+    class Locked(MemoryLedger):
+        def forget(self, owners: object, keys: object) -> int:
+            return -1
+
+    (reset,), _ = resets_of(["a#1"], FLEET)
+    assert forget(Locked(), reset, FLEET) is None
+
+
+def test_what_still_holds_after_a_reset_is_known() -> None:
+    """A day that is spent stays spent, whatever is forgotten."""
+    of = fleet(provider(axes={"rpd": 10}, keys=2))
+    archive = ledger(booked=[("a#1", "rpd", 10.0, NOON - dt.timedelta(hours=1))])
+    (reset,), _ = resets_of(["a"], of)
+    forget(archive, reset, of)
+    (held,) = still(reset, document(of, archive))
+    assert held == {
+        "key": "a#1", "state": "exhausted", "why": "rpd is spent", "until": "2026-11-22T00:00:00.000Z",
     }  # fmt: skip
 
 

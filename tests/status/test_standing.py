@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 from typing import Any
 
+import msgspec
 import pytest
+from rich.console import Console
 
 from llmfan.entries import KeyState
-from tests.status.knowing import NOON, document, fleet, key, ledger, provider, the_key
+from llmfan.outputs.status_table import print_status
+from llmfan.settings import KeySettings
+from tests.status.knowing import NOON, document, fleet, key, ledger, limit, provider, the_key
 
 NOW = NOON.timestamp()
 HOUR = 3600.0
@@ -76,6 +81,38 @@ def test_a_retired_provider_is_invalid() -> None:
     """No key helps where there is no service any more."""
     one = the_key(document(fleet(provider(retired="closed in May"))))
     assert (one["state"], one["why"]) == ("invalid", "retired: closed in May")
+
+
+@pytest.mark.parametrize("keys", [[key("a#1")], [key("a#1", missing="A_KEY")]])
+def test_a_retired_provider_without_a_model_has_a_standing(keys: list[KeySettings]) -> None:
+    """The file need not name one any more, and `status` ended with a traceback: for all other providers as well."""
+    found = document(fleet(provider(keys=keys, models=(), retired="closed in May"), provider("b")))
+    one = the_key(found)
+    assert (one["state"], one["why"], one["limits"]) == ("invalid", "retired: closed in May", {})
+    assert (one["available_in_s"], one["day_begins"]) == (None, "utc")
+    assert the_key(found, "b#1")["state"] == "ready"
+    for details in (False, True):
+        page = io.StringIO()
+        print_status(found, Console(file=page, width=120), details=details)
+        assert "retired" in page.getvalue() and "b#1" in page.getvalue()
+
+
+@pytest.mark.parametrize("far", [1e15, 1e300, float("inf"), -1e15])
+def test_a_moment_that_no_calendar_has_is_none(far: float) -> None:
+    """One provider's `Retry-After: 1e15` cost the whole of `status`."""
+    states = [state("exhausted", until=far), state("rate_limited", "a#2", until=far)]
+    found = document(fleet(provider(keys=2)), ledger(states=states))
+    assert {key["until"] for key in found["quota_status"]["a"]["keys"]} == {None}
+    print_status(found, Console(file=io.StringIO(), width=120), details=True)
+
+
+@pytest.mark.parametrize("figure", [float("inf"), float("nan"), 1e300, 2.0**64])
+def test_figures_that_no_limit_can_be_are_shown_all_the_same(figure: float) -> None:
+    """Whatever a server said once stands in the ledger, and no document could be made of it any more."""
+    known = [limit("a#1", "rpd", reported=figure, measured=figure, confidence=1.0)]
+    found = document(fleet(provider(axes={"rpd": 10})), ledger(known))
+    assert msgspec.json.decode(msgspec.json.encode(found))["quota_status"]
+    print_status(found, Console(file=io.StringIO(), width=120), details=True)
 
 
 @pytest.mark.parametrize(

@@ -204,6 +204,29 @@ def test_the_proxy_is_the_environments_except_for_what_it_exempts() -> None:
     assert proxy_for("https://api.example/v1", {}) is None
 
 
+def test_a_proxy_without_a_scheme_is_one_of_plain_http() -> None:
+    """Other programs take `proxy:3128`; here every key was unreachable by it."""
+    assert proxy_for("https://api.example/v1", {"HTTPS_PROXY": "proxy:3128"}) == "http://proxy:3128"
+    assert proxy_for("https://api.example/v1", {"https_proxy": "HTTP://proxy:3128"}) == "http://proxy:3128"
+
+
+def test_a_proxy_that_is_not_spoken_to_is_told_by_its_variable() -> None:
+    """`ValueError` says nothing to whoever has set it in a profile a year ago; and nothing may pass it by."""
+
+    async def main() -> Reply:
+        transport = HttpTransport(4, time.perf_counter)
+        url, env = "https://api.example/v1", {"HTTPS_PROXY": "socks5h://127.0.0.1:9"}
+        try:
+            headers = SealedHeaders({"Authorization": "Bearer secret-key-1"})
+            return await transport.send(Endpoint(url, url, headers, 5.0, 5.0, proxy_for(url, env)), b"{}", None)
+        finally:
+            await transport.close()
+
+    reply = asyncio.run(main())
+    assert (reply.fault, reply.status) == ("proxy", 0)
+    assert reply.detail == "HTTPS_PROXY names a socks proxy, which llmfan does not speak"
+
+
 def test_a_late_first_chunk_is_waited_for_however_soon_the_headers_came() -> None:
     """Some servers send headers at once and think for a minute: cutting them off pays for answers nobody gets."""
     pieces = Pieces()
