@@ -57,7 +57,7 @@ def probe(
     fleet, env = _fleet(given.providers_file(providers, packaged=False), env_file, keys or [], only or [], exclude or [])
     given.tell_notes(fleet, verbose, quiet)
     try:
-        ledger = given.ledger(state, fleet)
+        ledger = given.ledger(state, given.whole(fleet, env, keys, only, exclude))
         try:
             course = _course(fleet, ledger, env, ProbeOptions(free=free, all_models=all_models, timeout=seconds), quiet)
             course.go(lambda findings: _watch(findings, quiet), None if most is None else lambda prober: _agreed(prober, most, yes))
