@@ -63,7 +63,7 @@ def test_a_spent_month_of_31_days_stays_spent_to_its_end(tmp_path: Path) -> None
 
 
 def test_keys_that_did_not_work_are_tried_with_one_request(tmp_path: Path) -> None:
-    """A probe has just said which keys are dead; a run that sends each of them a burst learns it again at full price."""
+    """A probe has said which keys are dead; a run that sends each of them a burst learns it again at full price."""
     ledger = MemoryLedger()
     ledger.keep(Known(states=[KeyState(key="a#1", state="invalid")]))
     bad = always(401, {"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}}, latency=1.0)

@@ -20,7 +20,6 @@ from llmfan.simulation.script import Script
 from tests.scenarios.limiter_servers import Limit, LimiterServer
 from tests.scenarios.world import MIDNIGHT, Happened, play_together, provider
 
-
 ANSWER = {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]}
 
 
