@@ -114,7 +114,7 @@ class Archive(Protocol):
     def booked(self, since: float) -> list[Booking]: ...
 
     def tallied(self, since: float) -> list[Tally]:
-        """What ended at or after a moment, oldest first; stretches grow with age (a minute, an hour, a day)."""
+        """What ended at or after a moment, oldest first; stretches grow with age (minutes, an hour, a day)."""
 
     def changes(self, since: float) -> list[Change]:
         """When figures of limits changed, oldest first."""

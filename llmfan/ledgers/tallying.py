@@ -3,7 +3,7 @@
 A year of fifty keys is a hundred thousand stretches; as rows of their own they would take a second to read. So hours
 become parts of a day when the day is over for a day, and their latencies stand together with its last part; and what
 is older than a month stands twice, by the day and as one sum, so that all time need not be added up again and again.
-Latencies get coarser with age, too: buckets of one per cent for minutes, of 4 % for hours and days.
+Latencies get coarser with age, too: buckets of one per cent for five minutes, of 4 % for hours and days.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from llmfan.entries import Tally
 from llmfan.ledgers.names import Names
 from llmfan.units import DAY, HOUR, MINUTE
 
-#: A row of a level spans so much: a minute, a day by the hour, a day in parts, thirty days by the day.
-SPANS = (MINUTE, DAY, DAY, 30 * DAY)
+#: The finest stretch: an hour of fifty keys by the minute takes long to read.
+FINE = 5 * MINUTE
+#: A row of a level spans so much: the finest stretch, a day by the hour, a day in parts, thirty days by the day.
+SPANS = (FINE, DAY, DAY, 30 * DAY)
 #: Hours of UTC at which the parts of a day begin: where days do, in UTC and Los Angeles, by summer and by winter time.
 _PARTS = (0.0, 7 * HOUR, 8 * HOUR, DAY)
 #: From this level on a row's latencies stand together.
@@ -59,8 +61,8 @@ class Pairs:
 
 def add(connection: sqlite3.Connection, pairs: Pairs, tallies: Iterable[Tally]) -> None:
     for tally in tallies:
-        place = (0, int(tally.at // MINUTE * MINUTE), pairs.number(connection, tally.key, tally.model))
-        stretch = _stretch(tally, float(place[1]), MINUTE)
+        place = (0, int(tally.at // FINE * FINE), pairs.number(connection, tally.key, tally.model))
+        stretch = _stretch(tally, float(place[1]), FINE)
         for before in load(connection, place):
             merge(stretch, before)
         store(connection, place, [stretch])

@@ -74,8 +74,8 @@ def test_what_was_learned_and_spent_is_there_the_next_time(place: Path) -> None:
     assert second.known() == known
     assert [(b.owner, b.axis, b.amount, b.at) for b in second.booked(NOON)] == [("p#1", "rpd", 2, NOON)]
     assert second.tallied(NOON) == [
-        Tally(key="p#1", model="m", at=NOON, sent=3, ok=1, refused=1, failed=1, input_tokens=5, output_tokens=6,
-              latency_s=1.5, latencies={-3: 1})
+        Tally(key="p#1", model="m", at=NOON, span=300, sent=3, ok=1, refused=1, failed=1, input_tokens=5,
+              output_tokens=6, latency_s=1.5, latencies={-3: 1})
     ]  # fmt: skip
 
 
@@ -233,16 +233,16 @@ def test_what_was_given_back_is_not_spent(place: Path) -> None:
     assert [(b.amount, b.at) for b in ledger.booked(0)] == [(1, NOON - 2)]
 
 
-def test_tallies_of_one_minute_are_one(place: Path) -> None:
+def test_tallies_of_five_minutes_are_one(place: Path) -> None:
     """A run tallies every second; the file would grow by a row each."""
     one, other = opened(place), opened(place)
-    for ledger, at in ((one, NOON + 1), (other, NOON + 59), (one, NOON + 60)):
+    for ledger, at in ((one, NOON + 1), (other, NOON + 299), (one, NOON + 300)):
         ledger.tally([Tally(key="p#1", model="m", at=at, sent=2, ok=1, failed=1, latency_s=0.5, latencies={7: 1})])
     found = one.tallied(0)
     assert [(t.at, t.span, t.sent, t.latency_s, t.latencies) for t in found] == [
-        (NOON, 60, 4, 1.0, {7: 2}), (NOON + 60, 60, 2, 0.5, {7: 1}),
+        (NOON, 300, 4, 1.0, {7: 2}), (NOON + 300, 300, 2, 0.5, {7: 1}),
     ]  # fmt: skip
-    assert [t.at for t in other.tallied(NOON + 60)] == [NOON + 60]
+    assert [t.at for t in other.tallied(NOON + 300)] == [NOON + 300]
 
 
 def test_closing_twice_is_closing_once(place: Path) -> None:
