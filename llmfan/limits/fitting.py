@@ -14,6 +14,8 @@ from llmfan.limits.ways import CONTINUOUS, FIXED, SLIDING, candidates
 TAIL, CAREFUL = 0.01, 0.05
 #: A kind less likely than this is not told; and nothing is surer than that.
 TOLD, SUREST = 0.6, 0.97
+#: Of windows of another length it is not known so well in which way they count: that may move the bounds so far.
+ODDLY, LOOSE = 0.85, 0.08
 #: Rates that lie no farther apart, but for so many at either end, are told by their middle.
 MIDDLE, UNLIKELY = 1.2, 0.04
 #: Where nothing fits, the rate at which it refused last may be wrong by so much.
@@ -22,7 +24,8 @@ ROUGH, ROUGHLY = 0.4, 0.2
 
 class Estimate(NamedTuple):
     """`counts`: "" where two ways are about as likely, or none fits. `careful`: where the lowest of what is possible
-    begins to be likely; `width`: how far the bounds lie apart, as a share of the figure.
+    begins to be likely, and `windowed` if it counts by windows; `width`: how far the bounds lie
+    apart, as a share of the figure.
     """
 
     figure: float | None
@@ -31,6 +34,7 @@ class Estimate(NamedTuple):
     counts: str
     confidence: float
     careful: float = 0.0
+    windowed: float = math.inf
 
     @property
     def width(self) -> float:
@@ -55,13 +59,19 @@ def estimate(seen: Sequence[Seen], period: float) -> Estimate:
         figure = (least + most) / 2
     low = _quantile([(one.low, one.weight) for one in found], TAIL)
     high = _quantile([(one.high, one.weight) for one in found], 1 - TAIL)
-    careful = min(
-        _quantile([(one.low, one.weight) for one in found if one.counts == kind], CAREFUL)
+    least_of = {
+        kind: _quantile([(one.low, one.weight) for one in found if one.counts == kind], CAREFUL)
         for kind, weight in by_kind.items() if weight > TAIL * total
-    )  # fmt: skip
+    }  # fmt: skip
     share = by_kind[counts] / total
-    told = counts if share >= TOLD else ""
-    return Estimate(figure, min(low, figure), max(high, figure), told, min(SUREST, share), min(careful, figure))
+    odd = sum(one.weight for one in own if one.odd) > by_kind[counts] / 2
+    if odd:
+        low, high = low * (1 - LOOSE), high * (1 + LOOSE)
+    return Estimate(
+        figure, min(low, figure), max(high, figure),
+        counts if share >= TOLD else "", min(ODDLY if odd else SUREST, share), min(*least_of.values(), figure),
+        min((least for kind, least in least_of.items() if kind != CONTINUOUS), default=math.inf),
+    )  # fmt: skip
 
 
 def _rough(log: Log) -> Estimate:

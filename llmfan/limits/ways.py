@@ -14,13 +14,16 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from llmfan.limits.answers import SLACK_SHARE, Log
+from llmfan.limits.odd_windows import FINE as FINE_LENGTH
+from llmfan.limits.odd_windows import STEP as STEP_LENGTH
+from llmfan.limits.odd_windows import Odd, odd_cold, odd_fixed
 
 FIXED, SLIDING, CONTINUOUS = "fixed", "sliding", "continuous"
 #: How likely each way of counting is before anything is seen; `cold`: windows that begin with a request.
 PRIOR = {"fixed": 0.25, "cold": 0.1, "sliding": 0.25, "weighed": 0.05, "continuous": 0.35}
 #: A window of another length than the axis's, the shortest as a share of it, and the least it lets in: one of fewer is
 #: the same as even spacing.
-ODD_WINDOW, SHORTEST, ODD_LEAST = 0.0003, 1 / 60, 5
+ODD_WINDOW, SHORTEST, ODD_LEAST = 0.015, 1 / 120, 5
 #: The server counts what it refuses.
 COUNTS_REFUSED = 0.3
 #: Steps of a refill rate, each cut finer where it may hold one, as long as that moves a level by so much; what is known
@@ -47,6 +50,7 @@ class Candidate(NamedTuple):
     low: float
     high: float
     weight: float
+    odd: bool = False
 
 
 def candidates(log: Log) -> Iterator[Candidate]:
@@ -56,6 +60,15 @@ def candidates(log: Log) -> Iterator[Candidate]:
         yield from _scaled(_weighed(log, ghosts), PRIOR["weighed"] * share)
     yield from _scaled(_fixed(log), PRIOR["fixed"])
     yield from _scaled(_cold(log), PRIOR["cold"])
+    yield from _odd(log, odd_fixed(log), PRIOR["fixed"] * ODD_WINDOW, FINE_LENGTH)
+    yield from _odd(log, odd_cold(log), PRIOR["cold"] * ODD_WINDOW, STEP_LENGTH)
+
+
+def _odd(log: Log, found: Iterator[Odd], prior: float, step: float) -> Iterator[Candidate]:
+    prior *= _vague(log)
+    for one in found:
+        figure, half = one.limit * log.period / one.window, 1 + step / 2
+        yield Candidate(FIXED, figure / half, figure * half, prior * step * one.weight / one.limit, True)
 
 
 def _sliding(log: Log, ghosts: bool) -> Iterator[Candidate]:
@@ -87,7 +100,7 @@ def _window_between(log: Log, limit: int, over: float, under: float, ghosts: boo
         low, high = max(over - slack, log.period * SHORTEST), under + slack
         if limit >= ODD_LEAST and low < high < log.period and slack <= SLACK_SHARE * high:
             share = ODD_WINDOW * math.log(high / low)
-            yield Candidate(SLIDING, limit * log.period / high, limit * log.period / low, worth * share / limit)
+            yield Candidate(SLIDING, limit * log.period / high, limit * log.period / low, worth * share / limit, True)
             return
 
 
@@ -158,9 +171,7 @@ def _since(log: Log, before: Sequence[int], begins: Sequence[float], i: int, sla
 def _weighed(log: Log, ghosts: bool) -> Iterator[Candidate]:
     """This window's count, and the last one's by what of it still overlaps."""
     before = log.sums(ghosts)
-    vague = math.prod(
-        DENIED for i in log.refused if log.seen[i].wait is not None
-    )  # where a hint comes from is not known
+    vague = _vague(log)
     some = [*log.taken[:: -max(1, len(log.taken) // SOME)], *(i - 1 for i in log.refused if i - 1 in log.taken)]
     for start, stop in _phases(log):
         begin = log.at[0] + (start + stop) / 2 - 2 * log.period
@@ -274,6 +285,11 @@ def _hinted(log: Log, until: Callable[[int], float], at_most: bool = False) -> f
             elif not at_most:
                 agreed *= AGREED if whole else AGREED**2
     return agreed
+
+
+def _vague(log: Log) -> float:
+    """What hints speak against a candidate of which it is not known what they would be."""
+    return math.prod(DENIED for i in log.refused if log.seen[i].wait is not None)
 
 
 def _scaled(found: Iterator[Candidate], share: float) -> Iterator[Candidate]:

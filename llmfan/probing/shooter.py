@@ -50,6 +50,11 @@ class Shooter:
         return self._refusals - self.refused
 
     @property
+    def room(self) -> int:
+        """Requests that may still be sent."""
+        return self._most - self.sent
+
+    @property
     def spent(self) -> bool:
         return bool(self.stopped) or self.sent >= self._most or self.left <= 0
 
