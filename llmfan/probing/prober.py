@@ -107,10 +107,7 @@ class House:
                 group.create_task(_one_after_another(probes, room))
         good = [probe for probe in self.probes if probe.asked[0][1].state == "ok"]
         if len(good) > 1:
-            try:
-                await Siblings(self.provider, good, self.shots).find(self._free)
-            except Exception:  # figures that nobody foresaw: then it is not known who shares, and all else stands
-                pass
+            await Siblings(self.provider, good, self.shots).find(self._free)
 
     def _blank(self, key: KeySettings, all_models: bool) -> list[tuple[ModelSettings, Finding]]:
         """Findings to be filled in; those of a key that cannot be asked are filled in already."""
