@@ -72,7 +72,8 @@ class Bookkeeper:
             self.keep(now)
         elif now - self._flushed_at >= FLUSH_S:
             self._flush(now)
-        return elsewhere is not None
+        stirred, self._neighbours.stirred = self._neighbours.stirred, False  # by what was heard while writing as well
+        return stirred or elsewhere is not None
 
     def keep(self, now: float) -> None:
         """What is known by now of limits, answers and accounts."""

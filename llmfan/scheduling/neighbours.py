@@ -23,6 +23,7 @@ class Neighbours:
         self._dispatcher = dispatcher
         self._given_back: dict[Meter, float] = {}  # what others took less than said, against what they take next
         self._before = Elsewhere()
+        self.stirred = False  # something was heard since it was last asked
 
     def heed(self, elsewhere: Elsewhere, now: float) -> set[Meter]:
         """Counts it. Gives the limits that are fuller than before.
@@ -32,6 +33,7 @@ class Neighbours:
         before, self._before = self._before, elsewhere
         if not elsewhere.booked and (before.in_flight, before.sharers) == (elsewhere.in_flight, elsewhere.sharers):
             return set()
+        self.stirred = True
         by_name = meters_of(self._dispatcher)
         fuller = {m for owner, axis, n in elsewhere.booked for m in self._count(by_name.get((owner, axis)), n, now)}
         held: dict[Slots, float] = {}

@@ -65,10 +65,15 @@ def test_the_sum_of_two_processes_never_passes_a_limit(tmp_path: Path, kind: str
 
 def test_together_they_are_as_fast_as_one_would_be_alone(tmp_path: Path) -> None:
     """Sharing that wastes a part of the allowance is a reason not to run two jobs at once."""
-    server = LimiterServer(Limit(60), seed="pair")
-    first, second = both(tmp_path, [provider("a", axes={"rpm": 60})], server, 300)
-    assert server.refusals <= 6  # of 600: late arrivals, as of one process alone
-    assert max(first.duration, second.duration) <= 1.10 * 9 * 60
+    took, ideal = [], 9 * 60.0  # the first of ten windows' worth may leave at once
+    for seed in range(4):
+        (tmp_path / str(seed)).mkdir()
+        server = LimiterServer(Limit(60), seed=f"pair{seed}")
+        pair = both(tmp_path / str(seed), [provider("a", axes={"rpm": 60})], server, 300)
+        assert server.refusals <= 6  # of 600: late arrivals, as of one process alone
+        took.append(max(each.duration for each in pair) / ideal)
+    assert sum(took) / len(took) <= 1.10
+    assert max(took) <= 1.15
 
 
 def test_what_a_killed_process_had_is_the_others_within_a_minute(tmp_path: Path) -> None:

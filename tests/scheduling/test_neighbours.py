@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmfan.conduct.bookkeeper import Bookkeeper
 from llmfan.entries import Elsewhere
+from llmfan.ledgers.memory import MemoryLedger
 from llmfan.limits.gauge import Gauge
 from llmfan.limits.slots import Slots
 from llmfan.limits.tokens import TokenWindow
 from llmfan.limits.window import Meter, WindowLog
+from llmfan.records import Booking
 from llmfan.scheduling.dispatcher import Dispatcher
 from llmfan.scheduling.estimate import Estimator
 from llmfan.scheduling.failover import Policy
@@ -116,3 +120,26 @@ def test_places_that_others_leave_are_taken_at_once() -> None:
     assert d.match(NOW) == []
     neighbours.heed(Elsewhere(in_flight={OWNER: 1.0}), NOW)
     assert len(d.match(NOW)) == 1
+
+
+class Book(MemoryLedger):
+    """What others did is heard while one writes, and not before."""
+
+    def __init__(self, *heard: Elsewhere):
+        super().__init__()
+        self._heard = list(heard)
+
+    def book(self, decide: Callable[[Elsewhere], Iterable[Booking]]) -> None:
+        decide(self._heard.pop(0) if self._heard else Elsewhere())
+
+
+def test_a_place_left_free_is_noticed_though_it_was_heard_of_while_writing() -> None:
+    """Nothing else would wake the run: the news has been told, and is not told again."""
+    slots = Slots(OWNER, 2)
+    d = one_key([slots], 5)
+    clerk = Bookkeeper(Book(Elsewhere(in_flight={OWNER: 2.0}), Elsewhere()), d, lambda now: now)
+    for freed in (False, True):
+        d.unbooked.append((slots, -1.0))
+        assert clerk.look(NOW)
+        assert bool(d.match(NOW)) is freed
+    assert not clerk.look(NOW)
