@@ -9,6 +9,15 @@ from msgspec import Struct, field
 Mode = Literal["spread", "providers", "models", "keys"]
 
 
+class Rate(Struct, frozen=True, kw_only=True):
+    """Open-loop arrivals, prompts a second: `start`, rising or falling evenly to `end` over `over` seconds."""
+
+    start: float
+    end: float | None = None
+    over: float | None = None
+    arrival: Literal["constant", "poisson"] = "constant"
+
+
 class RunOptions(Struct, frozen=True, kw_only=True):
     """`None` means: not said, the file or its defaults decide."""
 
@@ -33,6 +42,10 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     deadline: float | None = None
     wait: bool = False
     hedge: bool = False
+    rate: Rate | None = None
+    grade: str | None = None
+    fail_if: list[str] = field(default_factory=list)
+    abort_if: list[str] = field(default_factory=list)
     sticky: str | None = None
     simulate: bool = False
     speed: float = 1.0
@@ -48,5 +61,5 @@ class RunOptions(Struct, frozen=True, kw_only=True):
             "--mode": self.mode, "--repeat": self.repeat, "--system": self.system, "--max-tokens": self.max_tokens,
             "--temperature": self.temperature, "--param": self.params, "--template": self.template,
             "--prompt-field": self.prompt_field, "--expect-field": self.expect_field, "--id-field": self.id_field,
-            "--simulate": self.simulate,
+            "--simulate": self.simulate, "--grade": self.grade,
         }  # fmt: skip

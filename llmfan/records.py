@@ -257,3 +257,4 @@ class ResultLine(Struct, kw_only=True):
     turns: list[str] | None = None
     tool_calls: Any = None
     warmup: bool = False
+    planned_s: float | None = None  # seconds into the run at which it was meant to arrive (--rate)

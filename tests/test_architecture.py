@@ -17,14 +17,14 @@ FLOORS = (
     {"settings"},  # promises, from here
     {"records"},
     {"ports"},
-    {"limits", "dialects", "measures"},  # judgement, from here
+    {"limits", "dialects", "measures", "grading"},  # judgement, from here
     {"scheduling"},
     {"inputs", "simulation", "pacing", "ledgers"},  # hands, from here
     {"transports"},
     {"outputs"},
     {"conduct"},
     {"efficiency", "folders", "replay", "runfile", "summary", "wiring"},  # assembly, from here
-    {"forecasting", "preview", "session", "probing", "status"},
+    {"forecasting", "preview", "session", "probing", "status", "reporting", "comparing"},
     {"cli"},  # front doors, from here
     {"__main__"},
 )
@@ -39,11 +39,17 @@ DOORS = {
     "uvloop": ("llmfan.session",),
     "sqlite3": ("llmfan.ledgers",),
     "platformdirs": ("llmfan.ledgers",),
+    "ddsketch": ("llmfan.measures.sketch",),
+    "jsonschema": ("llmfan.grading",),
+    "numpy": ("llmfan.comparing",),
+    "pyarrow": ("llmfan.outputs.exports",),
+    "scipy": ("llmfan.comparing",),
+    "vl_convert": ("llmfan.outputs.html",),
     "rich": ("llmfan.outputs", "llmfan.cli"),
     "typer": ("llmfan.cli",),
 }
 
-JUDGEMENT = ("limits", "scheduling", "dialects", "measures")
+JUDGEMENT = ("limits", "scheduling", "dialects", "measures", "grading")
 #: Modules through which time, chance, the network or a file could come in. (`datetime` is needed as a type.)
 OUTSIDE = {
     "asyncio", "time", "socket", "ssl", "http", "os", "io", "pathlib", "shutil", "tempfile", "subprocess", "threading",

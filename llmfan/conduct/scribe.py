@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 
 from llmfan.conduct.tallies import Tallies
 from llmfan.marks import short_mark
 from llmfan.measures.accumulate import Accumulator
 from llmfan.outputs.journal import InFlightNote, RunJournal
-from llmfan.records import Answer, AttemptLine, ErrorInfo, Failure, Reply, ResultLine, ResultUsage, Usage
+from llmfan.records import Answer, AttemptLine, ErrorInfo, Failure, Prompt, Reply, ResultLine, ResultUsage, Usage
 from llmfan.scheduling.claim import Claim
 from llmfan.scheduling.jobs import Job
 from llmfan.scheduling.lanes import Lane
@@ -26,9 +27,11 @@ class Scribe:
         started_at: dt.datetime,
         offset: float = 0.0,
         simulated: bool = False,
+        grade: Callable[[Prompt, str], float | None] | None = None,
     ):
         self.journal, self.accumulator = journal, accumulator
         self.start, self.offset, self.simulated = start, offset, simulated
+        self._grade = grade
         self._wall = started_at.timestamp()
         self._second, self._prefix = -1, ""
         self.tallies: Tallies | None = None  # what the ledger is told of attempts
@@ -97,7 +100,8 @@ class Scribe:
 
     def _result(self, job: Job, lane: Lane | None, ended: float | None) -> ResultLine:
         prompt, ok = job.prompt, ended is not None
-        total = None if ended is None else self.offset + ended - self.start
+        planned = None if job.planned is None else self._since_start(job.planned)
+        total = None if ended is None else self.offset + ended - self.start - (planned or 0.0)
         wait = None if total is None else max(0.0, total - job.retry - job.latency)
         target = lane.target if lane else job.target
         only_provider, _, only_model = job.only.partition("/")
@@ -112,9 +116,11 @@ class Scribe:
             finish_reason=job.finish_reason if ok else None, usage=usage, cost_usd=job.cost,
             wait_s=_round(wait), retry_s=round(job.retry, 6), ttft_s=_round(job.ttft) if ok else None,
             ttfo_s=_round(job.ttfo) if ok else None, latency_s=round(job.latency, 6) if ok else None,
-            total_s=_round(total), attempts=job.sent, error=None, expect=prompt.expect, score=None,
+            total_s=_round(total), attempts=job.sent, error=None, expect=prompt.expect,
+            score=self._grade(prompt, job.answers[-1]) if ok and self._grade is not None else None,
             metadata=prompt.metadata, simulated=self.simulated, turns=job.answers if prompt.turns and ok else None,
             tool_calls=job.tool_calls if ok else None, warmup=job.warmup,
+            planned_s=planned,
         )  # fmt: skip
 
     def _since_start(self, moment: float) -> float:

@@ -32,6 +32,7 @@ class Job:
         "only",
         "output_tokens",
         "pinned",
+        "planned",
         "prompt",
         "reasoning",
         "refusers",
@@ -55,6 +56,7 @@ class Job:
         self.refusers: frozenset[str] = frozenset()
         self.sent = self.failures = self.ambiguous = 0
         self.retry = 0.0
+        self.planned: float | None = None  # the moment it was meant to arrive, under --rate
         self.last: Failure | None = None
         self.target: Target | None = None  # where it was sent last
         self.chars = -1

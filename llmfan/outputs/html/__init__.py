@@ -1,0 +1,1 @@
+"""Pages that open offline: one file each, with everything in it."""
