@@ -192,6 +192,11 @@ def restore_unanswered(folder: Path, mode: str) -> None:
     _restore_failed(folder, mode)
 
 
+def failed_results(folder: Path) -> Iterator[ResultLine]:
+    """The results that are failures and count, as they stand in a run's folder."""
+    return (line for _, line in _raw(folder / RESULTS) if line.status == "failed" and not line.warmup)
+
+
 def _set_failed_aside(folder: Path) -> None:
     """Failed results move to a file of their own, so that their jobs have none, and nothing is lost in a crash."""
     _rewrite(folder / RETRYING, (raw for raw, line in _raw(folder / RESULTS) if line.status == "failed"))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import gc
+import math
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -18,17 +19,20 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from llmfan.audit import Audit
 from llmfan.conduct.attempt import Attempts
 from llmfan.conduct.bookkeeper import Bookkeeper
 from llmfan.conduct.run import Bounds, Run
 from llmfan.conduct.scribe import Scribe
 from llmfan.efficiency import efficiency, ideal_of_run
 from llmfan.errors import UserError
+from llmfan.gatekeeper import Gatekeeper
 from llmfan.inputs.digests import Digests
 from llmfan.inputs.prompts import PromptSet
 from llmfan.ledgers.memory import MemoryLedger
 from llmfan.marks import job_mark
 from llmfan.measures.accumulate import Accumulator
+from llmfan.measures.gates import Gate
 from llmfan.options import RunOptions
 from llmfan.outputs.journal import RUN, SUMMARY, RunJournal, create_folder, lock_folder, write_whole
 from llmfan.outputs.live import RunView, observer
@@ -38,8 +42,12 @@ from llmfan.replay import Past, lost, replay, restore_unanswered
 from llmfan.runfile import check_same, new_header, redactor, stamp
 from llmfan.scheduling.memory import remember
 from llmfan.settings import Fleet
+from llmfan.simulation.answers import Answers
 from llmfan.summary import document
 from llmfan.wiring import Crew, Moments, build_dispatcher, expect, network, scopes
+
+#: Grades an answer: 1 right, 0 wrong, between them partly; None: it could not be judged.
+Grade = Callable[[Prompt, str], float | None]
 
 
 class Outcome(Struct, kw_only=True):
@@ -65,12 +73,18 @@ class Session:
         quiet: bool = False,
         args: list[str] | None = None,
         ledger: Ledger | None = None,
+        gates: Sequence[Gate] = (),
+        aborts: Sequence[Gate] = (),
+        grade: Grade | None = None,
     ):
         self.fleet, self.prompts, self.options, self.folder = fleet, prompts, options, folder
         self.env, self.resume, self.quiet = env, resume, quiet
         self.args = args or []
         self.ledger: Ledger = ledger or MemoryLedger()
-        self.accumulator = Accumulator()
+        self.accumulator = Accumulator(graded=grade is not None, mode=options.mode, prompts=prompts.count)
+        self.gates, self.grade = gates, grade
+        self.gatekeeper = Gatekeeper(aborts, self.accumulator)
+        self.audit = Audit()
         self.redact = redactor(fleet)
 
     def execute(self) -> Outcome:
@@ -157,7 +171,9 @@ class Session:
         clock = time.perf_counter
         moments = Moments(clock, dt.datetime.now(dt.UTC))
         async with AsyncExitStack() as stack:
-            base_urls = await stack.enter_async_context(_simulated(self.fleet, options)) if options.simulate else {}
+            answers = Answers(options.seed)
+            far_end = _simulated(self.fleet, options, answers)
+            base_urls = await stack.enter_async_context(far_end) if options.simulate else {}
             crew = Crew(self.fleet, options, moments, base_urls, {} if options.simulate else self.env)
             where = scopes(crew.lanes, options.mode)
             per_scope = min(self.prompts.count, options.limit or self.prompts.count) * options.repeat
@@ -185,15 +201,20 @@ class Session:
             view_say[0] = watcher.say
             scribe = Scribe(
                 journal, self.accumulator, start=moments.start, started_at=moments.started_at, offset=past.offset,
-                simulated=options.simulate,
+                simulated=options.simulate, grade=self.grade,
             )  # fmt: skip
             scribe.tallies = None if options.simulate else clerk.tallies
             attempts = Attempts(dispatcher, crew.speakers, transport, scribe, clock, options.warmup, self.redact)
+            attempts.tell = answers.tell if options.simulate else None
             bounds = Bounds(max_duration=options.max_duration, max_stall=options.max_stall, wait=options.wait)
-            run = Run(dispatcher, attempts, scribe, watcher, clock, bounds, clerk, describe_wait=_when(moments))
+            run = Run(
+                dispatcher, attempts, scribe, watcher, clock, bounds, clerk, describe_wait=_when(moments),
+                tripped=self.gatekeeper.look,
+            )  # fmt: skip
             _catch_signals(run)
             gc.freeze()  # a collection need not walk through what was loaded, again and again
             gc.enable()
+            self.audit.begin()
             try:
                 await run.go()
             finally:
@@ -215,19 +236,25 @@ class Session:
             run.late(),
             None if hedges is None else hedges.cost,
         )
+        if not run.signal:
+            self.gatekeeper.look(math.inf)  # a run that ended sooner than anybody looked
         summary = document(
             self.accumulator, crew.lanes, run={k: v for k, v in header.items() if k != "fleet"},
-            nearness=nearness, lag=run.lag, unsent=unsent, now=now,
+            nearness=nearness, client=self.audit.document(run.lag, _arrivals(run)), unsent=unsent, now=now,
+            gates=self.gates, tripped=self.gatekeeper.tripped,
         )  # fmt: skip
         summary["run"]["ending"], summary["run"]["why"] = run.ending, self.redact(run.why)
-        code = 0
-        if run.signal:
-            code = 128 + run.signal
-        elif run.ending != "done":
-            code = 4
-        elif self.accumulator.failed or not self.accumulator.done:
-            code = 1
+        code = self._exit_code(run, summary)
         return Outcome(exit_code=code, why=self.redact(run.why), summary=self.redact.document(summary))
+
+    def _exit_code(self, run: Run, summary: Mapping[str, Any]) -> int:
+        if run.signal:
+            return 128 + run.signal
+        if run.ending not in ("done", "gate"):
+            return 4
+        if not all(gate["held"] for gate in summary["gates"]):
+            return 3
+        return 1 if self.accumulator.failed or not self.accumulator.done else 0
 
     def _read(self) -> Iterator[Prompt]:
         return self.prompts.prompts(self.options.limit, self.options.shuffle, self.options.seed)
@@ -237,10 +264,10 @@ class Session:
             print(text, file=sys.stderr)
 
 
-def _simulated(fleet: Fleet, options: RunOptions) -> AbstractAsyncContextManager[dict[str, str]]:
+def _simulated(fleet: Fleet, options: RunOptions, answers: Answers) -> AbstractAsyncContextManager[dict[str, str]]:
     from llmfan.simulation.fleet import loopback
 
-    return loopback(fleet, options.seed, options.speed)
+    return loopback(fleet, options.seed, options.speed, answers)
 
 
 def _catch_signals(run: Run) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import resource
-import sys
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from llmfan.limits.window import Meter
 from llmfan.measures.accumulate import Accumulator
-from llmfan.measures.sketch import Sketch
+from llmfan.measures.gates import Gate, judge
 from llmfan.scheduling.lanes import Lane
 
 SCHEMA = 1
-#: llmfan itself held the run back if its loop was late by more than this, one time in a hundred.
-LAG_LIMIT_S = 0.1
+#: Units of limits whose use the journal tells: requests, tokens, those in, those out.
+_MEASURED = 3
 
 
 def document(
@@ -22,12 +22,14 @@ def document(
     *,
     run: Mapping[str, Any],
     nearness: Mapping[str, Any],
-    lag: Sketch,
+    client: Mapping[str, Any],
     unsent: int,
     now: float,
+    gates: Sequence[Gate] = (),
+    tripped: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """`nearness`: the figures of `efficiency`; `unsent`: jobs that a bound, a signal or a lack of keys kept from
-    ending.
+    """`nearness`: the figures of `efficiency`; `client`: the self-audit; `unsent`: jobs that a bound, a signal or a
+    lack of keys kept from ending; `tripped`: the verdict of a gate that stopped the run.
     """
     whole = accumulator.merged()
     totals = whole.totals()
@@ -36,7 +38,7 @@ def document(
     providers = list(dict.fromkeys(lane.target.provider for lane in lanes))
     models = list(dict.fromkeys(lane.target.name for lane in lanes))
     keys = list(dict.fromkeys(lane.target.key for lane in lanes))
-    return {
+    found: dict[str, Any] = {
         "schema": SCHEMA,
         "run": dict(run),
         "simulated": bool(run.get("simulated")),
@@ -44,24 +46,49 @@ def document(
         **whole.distributions(),
         "providers": accumulator.listing(lambda ident: ident[0], providers),
         "models": accumulator.listing(lambda ident: f"{ident[0]}/{ident[1]}" if ident[1] else "", models),
-        "keys": accumulator.listing(lambda ident: ident[2], keys),
+        "keys": [_with_allowances(e, accumulator, lanes) for e in accumulator.listing(lambda ident: ident[2], keys)],
+        "paired_accuracy": accumulator.pairs.differences(),
         "errors": dict(whole.errors),
         "examples": dict(accumulator.examples),
         "out": _troubles(lanes, now),
-        "gates": [],
-        "client": _client(lag),
+        "client": dict(client),
     }
+    found["gates"] = [*judge(gates, found), *map(dict, tripped)]
+    return found
 
 
-def _client(lag: Sketch) -> dict[str, Any]:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    late = lag.quantile(0.99)
-    return {
-        "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
-        "peak_rss_bytes": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
-        "loop_lag_p99_s": None if late is None else round(late, 4),
-        "limited": late is not None and late > LAG_LIMIT_S,
-    }
+def _with_allowances(entry: dict[str, Any], accumulator: Accumulator, lanes: Sequence[Lane]) -> dict[str, Any]:
+    """What a key used of each limit in force, and what that limit allowed in the time: of a longer window its whole."""
+    passing: dict[Meter, list[Lane]] = {}
+    for lane in lanes:
+        if lane.target.key == entry["name"]:
+            for meter in lane.meters:
+                passing.setdefault(meter, []).append(lane)
+    duration = entry["totals"]["duration_s"] or 0.0
+    entry["allowances"] = [
+        {
+            "axis": meter.axis, "owner": meter.owner, "limit": meter.limit, "period_s": period,
+            "used": _used(accumulator, mine, meter.unit),
+            "allowed": round(meter.limit * max(1.0, duration / period), 3),
+        }
+        for meter, mine in passing.items()
+        if meter.unit <= _MEASURED and (period := getattr(meter, "period", 0.0)) and meter.limit < math.inf
+    ]  # fmt: skip
+    return entry
+
+
+def _used(accumulator: Accumulator, lanes: Sequence[Lane], unit: int) -> int:
+    """Requests, or tokens of the answers."""
+    places = [(t.provider, t.model, t.key) for t in (lane.target for lane in lanes)]
+    tallies = [accumulator.tallies[place] for place in places if place in accumulator.tallies]
+    match unit:
+        case 0:
+            return sum(t.attempts for t in tallies)
+        case 1:
+            return sum(t.input_tokens + t.output_tokens for t in tallies)
+        case 2:
+            return sum(t.input_tokens for t in tallies)
+    return sum(t.output_tokens for t in tallies)
 
 
 def _troubles(lanes: Sequence[Lane], now: float) -> dict[str, str]:

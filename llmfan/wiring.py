@@ -20,11 +20,13 @@ from llmfan.limits.window import Meter
 from llmfan.options import RunOptions
 from llmfan.ports import Clock, Endpoint, Transport
 from llmfan.records import Failure, Prompt, Report, Target
+from llmfan.scheduling.arrivals import arrivals
 from llmfan.scheduling.dispatcher import Dispatcher
 from llmfan.scheduling.estimate import Estimator
 from llmfan.scheduling.failover import Policy
-from llmfan.scheduling.jobs import Feed, Job, Waiting
+from llmfan.scheduling.jobs import Feed, Job, Supply, Waiting
 from llmfan.scheduling.lanes import Group, Lane, ProviderState
+from llmfan.scheduling.open_loop import Punctual, Timetable
 from llmfan.scheduling.purse import Purse
 from llmfan.settings import Fleet, KeySettings, ModelSettings, Preset, Provider
 
@@ -187,10 +189,11 @@ def build_dispatcher(
                     yield job
 
     where = scopes(crew.lanes, options.mode)
+    feeds, table = _feeds({scope: Feed(jobs(scope)) for scope in where}, options, jobs_per_scope)
     neurons = {f"{p.name}/{m.name}": m.neurons for p in fleet.providers for m in p.models if m.neurons is not None}
     dispatcher = Dispatcher(
         crew.lanes,
-        Waiting({scope: Feed(jobs(scope)) for scope in where}, jobs_per_scope * len(where) - finished),
+        Waiting(feeds, jobs_per_scope * len(where) - finished, table),
         Estimator(neurons),
         concurrency=options.concurrency,
         policy=Policy(options.max_attempts, options.max_ambiguous),
@@ -206,6 +209,14 @@ def build_dispatcher(
     )
     expect(dispatcher, jobs_per_scope, options.mode)
     return dispatcher
+
+
+def _feeds(feeds: dict[str, Feed], options: RunOptions, jobs: int) -> tuple[Mapping[str, Supply], Timetable | None]:
+    """With `--rate`: every feed keeps to one timetable. What is not left to do takes no arrival."""
+    if (rate := options.rate) is None:
+        return feeds, None
+    table = Timetable(lambda: arrivals(rate, Random(f"{options.seed} arrivals")), jobs)
+    return {scope: Punctual(feed, table) for scope, feed in feeds.items()}, table
 
 
 def expect(dispatcher: Dispatcher, jobs_per_scope: int, mode: str) -> None:

@@ -23,7 +23,7 @@ FLOORS = (
     {"transports"},
     {"outputs"},
     {"conduct"},
-    {"efficiency", "folders", "replay", "runfile", "summary", "wiring"},  # assembly, from here
+    {"audit", "efficiency", "folders", "gatekeeper", "replay", "runfile", "summary", "wiring", "carrying"},  # assembly
     {"forecasting", "preview", "session", "probing", "status", "reporting", "comparing"},
     {"cli"},  # front doors, from here
     {"__main__"},
@@ -39,7 +39,6 @@ DOORS = {
     "uvloop": ("llmfan.session",),
     "sqlite3": ("llmfan.ledgers",),
     "platformdirs": ("llmfan.ledgers",),
-    "ddsketch": ("llmfan.measures.sketch",),
     "jsonschema": ("llmfan.grading",),
     "numpy": ("llmfan.comparing",),
     "pyarrow": ("llmfan.outputs.exports",),

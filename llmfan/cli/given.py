@@ -137,7 +137,7 @@ def prompt_set(path: str, options: RunOptions, folder: Path | None) -> PromptSet
 
     reading = ReadOptions(
         prompt_field=options.prompt_field, expect_field=options.expect_field, id_field=options.id_field,
-        template=options.template, system=options.system,
+        template=options.template, system=options.system, grade=options.grade,
     )  # fmt: skip
     spool = None
     if path == "-" and folder is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmfan.cli import given
+from llmfan.cli import given, scores
 from llmfan.cli.version import show_version
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from llmfan.settings import Fleet
 
 _SETTINGS, _WHICH, _BOUNDS, _INPUT, _GENERAL = "Request settings", "Which prompts, where", "Bounds", "Input", "General"
+_LOAD, _SCORE = "Load", "Scores and gates"
 
 
 # One option a line, so that it reads as a table.
@@ -39,6 +40,14 @@ def run(
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Makes a shuffled order, or a simulated fleet, the same again.", rich_help_panel=_WHICH)] = 0,
     warmup: Annotated[int, typer.Option("--warmup", metavar="N", min=0, help="Leave the first N requests of each provider out of the figures.", rich_help_panel=_WHICH)] = 0,
     concurrency: Annotated[int, typer.Option("--concurrency", metavar="N", min=1, help="Requests in flight over all keys.", rich_help_panel=_WHICH)] = 64,
+    rate: Annotated[str | None, typer.Option("--rate", metavar="N/s|A/s..B/s", help="Open loop: prompts arrive at this rate, whether answers come or not; A..B rises or falls evenly.", rich_help_panel=_LOAD)] = None,
+    over: Annotated[str | None, typer.Option("--over", metavar="T", help="With --rate A/s..B/s: in so long; then it stays at B.", rich_help_panel=_LOAD)] = None,
+    arrival: Annotated[str, typer.Option("--arrival", metavar="constant|poisson", help="With --rate: evenly spaced, or at random as independent callers come.", rich_help_panel=_LOAD)] = "constant",
+    grade: Annotated[str | None, typer.Option("--grade", metavar="NAME", help="How expected answers are compared: exact, contains, regex, number, choice, json, or python:module:function; default: by what is expected.", rich_help_panel=_SCORE)] = None,
+    fail_if: Annotated[list[str] | None, typer.Option("--fail-if", metavar="EXPR", help="End with 3 if this is so: 'latency_p95 > 2s', 'accuracy[NAME] < 0.9'. Repeatable.", rich_help_panel=_SCORE)] = None,
+    abort_if: Annotated[list[str] | None, typer.Option("--abort-if", metavar="EXPR", help="Stop as soon as this is so on 20 or more: 'failed_rate > 20%'. Repeatable.", rich_help_panel=_SCORE)] = None,
+    junit: Annotated[str | None, typer.Option("--junit", metavar="FILE", help="Gates and failed prompts as JUnit XML.", rich_help_panel=_SCORE)] = None,
+    summary_md: Annotated[str | None, typer.Option("--summary-md", metavar="FILE", help="The summary as Markdown, for a job's page.", rich_help_panel=_SCORE)] = None,
     system: Annotated[str | None, typer.Option("--system", metavar="TEXT", help="A system prompt for every prompt.", rich_help_panel=_SETTINGS)] = None,
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", metavar="N", min=1, help="Longest answer.", rich_help_panel=_SETTINGS)] = None,
     temperature: Annotated[float | None, typer.Option("--temperature", metavar="T", min=0.0, help="Sampling temperature.", rich_help_panel=_SETTINGS)] = None,
@@ -80,6 +89,7 @@ def run(
         max_cost=given.positive(max_cost, "--max-cost"), simulate=simulate,
         speed=given.positive(simulate_speed, "--simulate-speed") or 1.0, retry_failed=retry_failed,
         prompt_field=prompt_field, expect_field=expect_field, id_field=id_field, template=given.template(template),
+        rate=scores.rate(rate, over, arrival), grade=grade, fail_if=fail_if or [], abort_if=abort_if or [],
     )  # fmt: skip
     if simulate_speed != 1.0 and not simulate:
         raise typer.BadParameter("goes with --simulate", param_hint="--simulate-speed")
@@ -87,8 +97,9 @@ def run(
         raise typer.BadParameter("goes with --resume", param_hint="--retry-failed")
     try:
         code = _execute(
-            prompts, options, out, resume, dry_run, providers, env_file, state, only, exclude, json_, quiet, verbose
-        )
+            prompts, options, out, resume, dry_run, providers, env_file, state, only, exclude, json_, quiet, verbose,
+            scores.Files(junit=junit, summary_md=summary_md),
+        )  # fmt: skip
     except BrokenPipeError:
         raise
     except OSError as error:  # stdout is a file on a full disk; the run's own folder says so itself
@@ -103,6 +114,7 @@ def run(
 def _execute(
     path: str, options: RunOptions, out: str | None, resume: bool, dry_run: bool, providers: str | None,
     env_file: str | None, state: str | None, only: list[str] | None, exclude: list[str] | None, json_: bool, quiet: bool, verbose: bool,
+    files: scores.Files,
 ) -> int:  # fmt: skip
     """Load, check, run, print."""
     from llmfan.folders import choose_folder
@@ -116,6 +128,9 @@ def _execute(
         given.providers_file(providers, options.simulate), env, simulate=options.simulate, only=only or [], exclude=exclude or []
     )
     given.check_prices(fleet, options)
+    gates, aborts = scores.gates(fleet, options)
+    grade = scores.grader(options)
+    files.check()
     given.tell_notes(fleet, verbose, quiet)
     if dry_run:
         with given.prompt_set(path, options, None) as prompts:
@@ -127,8 +142,13 @@ def _execute(
     source = str(folder / "prompts.jsonl") if path == "-" and resume else path
     with given.prompt_set(source, options, folder) as prompts:
         ledger = None if options.simulate else given.ledger(state, given.whole(fleet, env, only, exclude))
-        session = Session(fleet, prompts, options, folder, env=env, resume=resume, quiet=quiet, args=sys.argv[1:], ledger=ledger)
+        session = Session(
+            fleet, prompts, options, folder, env=env, resume=resume, quiet=quiet, args=sys.argv[1:], ledger=ledger,
+            gates=gates, aborts=aborts, grade=grade,
+        )  # fmt: skip
         outcome = session.execute()
+    scores.tell_faults(grade)
+    files.write(outcome.summary, folder)
     if outcome.why:
         print(f"llmfan: stopped: {outcome.why}", file=sys.stderr)
     if json_:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -36,6 +37,7 @@ class Attempts:
         self._dispatcher, self._speakers, self._transport = dispatcher, speakers, transport
         self._scribe, self._clock, self._warmup = scribe, clock, warmup
         self._redact = redact
+        self.tell: Callable[[bytes, Any], None] | None = None  # a simulated fleet is told what is expected
         self.cancel = cancel  # ends the request of a claim that counts no more
         self._sent_by: dict[str, int] = {}
 
@@ -48,6 +50,8 @@ class Attempts:
         self._count(claim)
         body = speaker.dialect.body(speaker.call(job))
         stream = speaker.dialect.stream() if speaker.stream else None
+        if self.tell is not None:
+            self.tell(body, job.prompt.expect)
         sent = self._clock()
         slot = self._scribe.note(claim, sent)
         try:

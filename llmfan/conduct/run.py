@@ -26,7 +26,7 @@ from llmfan.scheduling.lanes import Lane, Standing
 from llmfan.scheduling.losses import Losses
 from llmfan.scheduling.outlook import SHORT_RESET_S, comes_by_itself, reasons, resets, waits_for_known
 
-Ending = Literal["done", "interrupted", "bound", "nothing_left", "storage"]
+Ending = Literal["done", "interrupted", "bound", "nothing_left", "storage", "gate"]
 TICK_S, LAG_S = 0.25, 0.1
 #: A timer under a millisecond fires at once on uvloop: a little more than asked for keeps it from spinning.
 TIMER_S = 0.001
@@ -56,6 +56,7 @@ class Run:
         *,
         audit: bool = True,
         describe_wait: Callable[[float], str] = lambda until: "",
+        tripped: Callable[[float], str] = lambda now: "",
     ):
         self.dispatcher, self.attempts, self.scribe, self.observer = dispatcher, attempts, scribe, observer
         self.ending: Ending = "done"
@@ -63,7 +64,7 @@ class Run:
         self.signal = 0
         self.lag = Sketch()
         self._clock, self._bounds, self._audit, self._describe_wait = clock, bounds, audit, describe_wait
-        self._clerk = clerk
+        self._clerk, self._tripped = clerk, tripped
         self._tasks: asyncio.TaskGroup | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._finished = asyncio.Event()
@@ -281,6 +282,8 @@ class Run:
                 self.stop("bound", f"--max-duration {bounds.max_duration:g} s is reached")
             elif now - self._last_end >= bounds.max_stall:
                 self.stop("bound", f"no job has ended for {bounds.max_stall:g} s (--max-stall)")
+            elif why := self._tripped(now):
+                self.stop("gate", why)
 
     def _known_wait(self, now: float) -> bool:
         """Whether some lane waits for what has a known end: a reset a server named, or a limit we count ourselves."""

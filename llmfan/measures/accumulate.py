@@ -9,11 +9,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from llmfan.measures.intervals import wilson
 from llmfan.measures.metrics import DISTRIBUTIONS, QUANTILES
+from llmfan.measures.pairs import Pairs
 from llmfan.measures.sketch import Sketch
 from llmfan.records import AttemptLine, ResultLine
 
 _LIMITED = ("rate_limited", "quota_exhausted")
+_COUNTS = (
+    "ok", "failed", "attempts", "rate_limited", "input_tokens", "output_tokens", "estimated", "right", "wrong",
+    "ungraded", "unpriced",
+)  # fmt: skip
+#: A score from here on is a right answer.
+RIGHT = 0.5
 
 
 class Tally:
@@ -21,12 +29,14 @@ class Tally:
 
     __slots__ = (
         "attempts", "cost", "errors", "estimated", "failed", "first_sent", "input_tokens", "last_byte", "ok",
-        "output_tokens", "problems", "rate_limited", "sketches",
+        "output_tokens", "problems", "rate_limited", "right", "sketches", "ungraded", "unpriced", "wrong",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.ok = self.failed = self.attempts = self.rate_limited = 0
         self.input_tokens = self.output_tokens = self.estimated = 0
+        self.right = self.wrong = self.ungraded = 0
+        self.unpriced = 0  # answers whose price nobody knows
         self.cost: float | None = None
         self.errors: Counter[str] = Counter()  # failed jobs by kind
         self.problems: Counter[str] = Counter()  # attempts without an answer, by kind
@@ -35,7 +45,7 @@ class Tally:
         self.sketches = {metric.name: Sketch() for metric in DISTRIBUTIONS}
 
     def merge(self, other: Tally) -> None:
-        for name in ("ok", "failed", "attempts", "rate_limited", "input_tokens", "output_tokens", "estimated"):
+        for name in _COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         if other.cost is not None:
             self.cost = (self.cost or 0.0) + other.cost
@@ -55,35 +65,57 @@ class Tally:
         return None if self.first_sent is None or self.last_byte is None else self.last_byte - self.first_sent
 
     def totals(self) -> dict[str, Any]:
+        """The figures of `metrics.TOTALS`. Undefined ones are None."""
         duration = self.duration
         per_second = (lambda n: round(n / duration, 4)) if duration else (lambda n: None)
+        graded = self.right + self.wrong
+        low, high = wilson(self.right, graded) or (None, None)
         return {
             "jobs": self.jobs,
             "ok": self.ok,
             "failed": self.failed,
+            "failed_rate": _share(self.failed, self.jobs),
             "attempts": self.attempts,
             "rate_limited": self.rate_limited,
+            "rate_limited_rate": _share(self.rate_limited, self.attempts),
+            "success_rate": _share(self.attempts - sum(self.problems.values()), self.attempts),
             "duration_s": _round(duration),
             "requests_per_s": per_second(self.ok),
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
             "output_tokens_per_s": per_second(self.output_tokens),
-            "cost_usd": _round(self.cost, 8),
-            "accuracy": None,
             "estimated_token_counts": self.estimated,
+            "cost_usd": _round(self.cost, 8),
+            "cost_unknown": self.unpriced,
+            "cost_per_right_usd": self._cost_per_right(),
+            "right": self.right,
+            "wrong": self.wrong,
+            "ungraded": self.ungraded,
+            "accuracy": _share(self.right, graded),
+            "accuracy_low": _round(low),
+            "accuracy_high": _round(high),
         }
+
+    def _cost_per_right(self) -> float | None:
+        if self.cost is None or self.unpriced or not self.right:
+            return None
+        return _round(self.cost / self.right, 8)
 
     def distributions(self) -> dict[str, Any]:
         return {name: describe(sketch) for name, sketch in self.sketches.items()}
 
 
 class Accumulator:
-    """All tallies of a run, by (provider, model, key)."""
+    """All tallies of a run, by (provider, model, key). `graded`: answers were graded, so one without a score counts as
+    ungraded; `paired`: the same prompts went to several, by `mode`.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, *, graded: bool = True, mode: str = "spread", prompts: int = 0) -> None:
         self.tallies: dict[tuple[str, str, str], Tally] = {}
         self.examples: dict[str, str] = {}  # one message for each kind of error
-        self.done = self.failed = 0  # all of them, warm-up included
+        self.done = self.failed = self.attempts = 0  # all of them, warm-up included
+        self.graded = graded
+        self.pairs = Pairs(mode, prompts)
 
     def tally(self, provider: str | None, model: str | None, key: str | None) -> Tally:
         ident = (provider or "", model or "", key or "")
@@ -93,6 +125,7 @@ class Accumulator:
         return tally
 
     def attempt(self, line: AttemptLine) -> None:
+        self.attempts += 1
         if line.warmup:
             return
         tally = self.tally(line.provider, line.model, line.key)
@@ -120,6 +153,8 @@ class Accumulator:
         tally = self.tally(line.provider, line.model, line.key)
         if line.cost_usd is not None:
             tally.cost = (tally.cost or 0.0) + line.cost_usd
+        elif line.status == "ok":
+            tally.unpriced += 1
         if line.status != "ok":
             tally.failed += 1
             if line.error is not None:
@@ -133,16 +168,28 @@ class Accumulator:
             ("ttft_s", line.ttft_s),
             ("ttfo_s", line.ttfo_s),
             ("wait_s", line.wait_s),
+            ("retry_s", line.retry_s),
             ("total_s", line.total_s),
         ):
             if value is not None:
                 sketches[name].add(value)
+        if line.score is not None:
+            self._grade(tally, line, line.score)
+        elif line.expect is not None and self.graded:
+            tally.ungraded += 1
         if line.usage is not None:
             tally.input_tokens += line.usage.input_tokens
             tally.output_tokens += line.usage.output_tokens
             tally.estimated += line.usage.source == "estimated"
             if line.usage.output_tokens > 1 and line.latency_s is not None and line.ttft_s is not None:
                 sketches["tpot_s"].add((line.latency_s - line.ttft_s) / (line.usage.output_tokens - 1))
+
+    def _grade(self, tally: Tally, line: ResultLine, score: float) -> None:
+        if score >= RIGHT:
+            tally.right += 1
+        else:
+            tally.wrong += 1
+        self.pairs.add(line, score >= RIGHT)
 
     def merged(self, chosen: Callable[[tuple[str, str, str]], bool] = lambda ident: True) -> Tally:
         whole = Tally()
@@ -177,6 +224,10 @@ def describe(sketch: Sketch) -> dict[str, Any]:
     figures.update({name: _round(value) for (name, _), value in zip(QUANTILES, values, strict=True)})
     figures["max"] = _round(sketch.high) if sketch.n else None
     return figures
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 12) if whole else None  # one failure in a million must not round away
 
 
 def _round(value: float | None, digits: int = 6) -> float | None:

@@ -42,6 +42,7 @@ TOTALS = (
     Metric(name="attempts", unit="", title="tries", better="", formula="requests sent"),
     Metric(name="rate_limited", unit="", title="429s", formula="attempts refused with rate_limited or quota_exhausted"),
     Metric(name="rate_limited_rate", unit="share", title="429s", formula="rate_limited / attempts"),
+    Metric(name="success_rate", unit="share", title="success", short="good", better="higher", formula="attempts that were answered / attempts; a hedge's loser is none that failed"),
     Metric(name="duration_s", unit="s", title="duration", formula="first send → last byte of a success, time between sessions left out"),
     Metric(name="requests_per_s", unit="1/s", title="req/s", better="higher", formula="ok / duration_s"),
     Metric(name="input_tokens", unit="", title="tokens in", better="", formula="of answered jobs"),
@@ -54,7 +55,7 @@ TOTALS = (
     Metric(name="right", unit="", title="right", better="higher", formula="answers that the grader took (score ≥ 0.5)"),
     Metric(name="wrong", unit="", title="wrong", formula="answers that it did not take; failed jobs are never wrong"),
     Metric(name="ungraded", unit="", title="ungraded", formula="answers with something to compare with that no grader could judge"),
-    Metric(name="accuracy", unit="share", title="accuracy", better="higher", formula="right / (right + wrong)"),
+    Metric(name="accuracy", unit="share", title="accuracy", short="right", better="higher", formula="right / (right + wrong)"),
     Metric(name="accuracy_low", unit="share", title="accuracy from", better="higher", formula="lower end of its 95 % Wilson interval"),
     Metric(name="accuracy_high", unit="share", title="accuracy to", better="higher", formula="upper end of its 95 % Wilson interval"),
 )  # fmt: skip
@@ -78,6 +79,16 @@ CLIENT = (
 
 QUANTILES = (("p50", 0.50), ("p90", 0.90), ("p95", 0.95), ("p99", 0.99))
 STATISTICS = ("mean", *(name for name, _ in QUANTILES), "max")
+
+
+def metric(name: str) -> Metric:
+    return next(m for m in (*DISTRIBUTIONS, *TOTALS, *RUN_TOTALS, *CLIENT) if m.name == name)
+
+
+def titles(name: str, statistic: str = "") -> tuple[str, str]:
+    """A column's title, and a shorter one: ("latency p50", "p50"), ("failed", "fail")."""
+    found = metric(name)
+    return f"{found.title} {statistic}".strip(), statistic or found.short or found.title
 
 
 class Figure(Struct, frozen=True, kw_only=True):

@@ -93,6 +93,14 @@ def time(value: float | None) -> Part:
     return UNDEFINED if value is None else (spell(value), "")
 
 
+def money(value: float | None) -> Part:
+    return UNDEFINED if value is None else (f"${value:.4f}", "")
+
+
+def share(part: int, whole: int) -> Part:
+    return UNDEFINED if not whole else (f"{part * 100 / whole:.0f} %", "")
+
+
 def short_number(value: float) -> str:
     """`7.5`, `30`, `1,319`, `14.4k`, `2M`: six characters at most."""
     for size, unit, letter in ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from llmfan.measures.metrics import titles
 from llmfan.outputs import cells
 from llmfan.outputs.cells import Cell, cell_width, count, fit, joined, rate, time
 from llmfan.outputs.rows import Figures
@@ -34,15 +35,17 @@ def columns() -> list[Column]:
         Column("state", "state", cells.state, left=True, least=18, most=26, grown=64),
         Column("in flight", "busy", lambda f, now, width: [count(f.in_flight, "bold")]),
         Column("done", "done", lambda f, now, width: [count(f.done)]),
-        Column("failed", "fail", lambda f, now, width: [count(f.failed, "bold red")]),
-        Column("429s", "429s", lambda f, now, width: [count(f.limited, "yellow")]),
+        Column(*titles("failed"), lambda f, now, width: [count(f.failed, "bold red")]),
+        Column(*titles("rate_limited"), lambda f, now, width: [count(f.limited, "yellow")]),
         Column("req/min", "req/min", cells.requests, left=True, least=16, grown=22),
-        Column("tok/s", "tok/s", lambda f, now, width: [rate(f.tokens_per_s)], least=5),
-        Column("TTFT p50", "TTFT", lambda f, now, width: [time(f.quantiles.ttft_p50)], least=6),
-        Column("latency p50", "p50", lambda f, now, width: [time(f.quantiles.latency_p50)], least=6),
+        Column(*titles("output_tokens_per_s"), lambda f, now, width: [rate(f.tokens_per_s)], least=5),
+        Column(titles("ttft_s", "p50")[0], "TTFT", lambda f, now, width: [time(f.quantiles.ttft_p50)], least=6),
+        Column(*titles("latency_s", "p50"), lambda f, now, width: [time(f.quantiles.latency_p50)], least=6),
         Column("p95", "p95", lambda f, now, width: [time(f.quantiles.latency_p95)], least=6),
-        Column("wait p95", "wait", lambda f, now, width: [time(f.quantiles.wait_p95)], least=8),
+        Column(titles("wait_s", "p95")[0], "wait", lambda f, now, width: [time(f.quantiles.wait_p95)], least=8),
         Column("fullest", "full", cells.fullest, least=8),
+        Column(*titles("cost_usd"), lambda f, now, width: [cells.money(f.cost)], least=7),
+        Column(*titles("accuracy"), lambda f, now, width: [cells.share(f.right, f.graded)], least=5),
         Column("lost", "lost", lambda f, now, width: [count(f.lost, "yellow")]),
     ]
 

@@ -44,6 +44,9 @@ class Figures(NamedTuple):
     limit: float | None
     learned: bool
     tokens_per_s: float | None
+    cost: float | None
+    right: int
+    graded: int
     quantiles: Quantiles
     fullest: tuple[str, float] | None
 
@@ -80,6 +83,9 @@ class Row:
             limit=limit,
             learned=learned,
             tokens_per_s=self._tokens(before, after, tallies),
+            cost=sum(known) if (known := [t.cost for t in tallies if t.cost is not None]) else None,
+            right=sum(t.right for t in tallies),
+            graded=sum(t.right + t.wrong for t in tallies),
             quantiles=self._read(tallies),
             fullest=self._fullest(after.at),
         )

@@ -82,6 +82,9 @@ class Screen:
         cell += [("  " + ("—" if at.rate is None else f"{at.rate:.1f}") + "/s", ""), (f"  ETA {spell(at.eta)}", "bold")]
         cell += [(f"  in flight {dispatcher.in_flight}", "")]
         cell += [(f"  failed {short_number(view.failed)}", "bold red" if view.failed else "dim")]
+        right, judged = view.graded
+        if judged:
+            cell += [(f"  right {percent(right, judged)}", "")]
         return [*cell, (f"  cost {cost}", "")]
 
     def _hold(self, now: float) -> Cell:

@@ -11,8 +11,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from llmfan.measures.metrics import titles
 from llmfan.outputs.clean import clean
 from llmfan.outputs.lines import counted
+from llmfan.outputs.scores import accuracy, gates_table, graded, paired_table
 from llmfan.outputs.states import short_reason
 from llmfan.outputs.steady import SteadyStream
 from llmfan.units import spell
@@ -38,19 +40,29 @@ class _Column(NamedTuple):
     least: int = 0
 
 
+def _column(
+    cell: Callable[[Entry], str], name: str, statistic: str = "", style: str = "", least: int = 0, short: str = ""
+) -> _Column:
+    title, shorter = titles(name, statistic)
+    return _Column(title, short or shorter, cell, style, least)
+
+
 _COLUMNS = (
-    _Column("ok", "ok", lambda e: _number(e["totals"]["ok"])),
-    _Column("failed", "fail", lambda e: _number(e["totals"]["failed"]), "red"),
-    _Column("tries", "tries", lambda e: _number(e["totals"]["attempts"]), least=90),
-    _Column("429s", "429s", lambda e: _number(e["totals"]["rate_limited"]), "yellow"),
-    _Column("success", "good", lambda e: _success(e)),
-    _Column("TTFT p50", "TTFT", lambda e: _time(e, "ttft_s", "p50"), least=60),
-    _Column("latency p50", "p50", lambda e: _time(e, "latency_s", "p50")),
-    _Column("p95", "p95", lambda e: _time(e, "latency_s", "p95"), least=60),
-    _Column("tok/s", "tok/s", lambda e: _rate(e["totals"]["output_tokens_per_s"]), least=90),
-    _Column("wait p95", "wait", lambda e: _time(e, "wait_s", "p95"), least=90),
-    _Column("cost", "cost", lambda e: _money(e["totals"]["cost_usd"]), least=100),
+    _column(lambda e: _number(e["totals"]["ok"]), "ok"),
+    _column(lambda e: _number(e["totals"]["failed"]), "failed", style="red"),
+    _column(lambda e: _number(e["totals"]["attempts"]), "attempts", least=90),
+    _column(lambda e: _number(e["totals"]["rate_limited"]), "rate_limited", style="yellow"),
+    _column(lambda e: _success(e), "success_rate"),
+    _column(lambda e: _time(e, "ttft_s", "p50"), "ttft_s", "p50", least=60, short="TTFT"),
+    _column(lambda e: _time(e, "latency_s", "p50"), "latency_s", "p50"),
+    _column(lambda e: _time(e, "latency_s", "p95"), "latency_s", "p95", least=60),
+    _column(lambda e: _rate(e["totals"]["output_tokens_per_s"]), "output_tokens_per_s", least=90),
+    _column(lambda e: _time(e, "wait_s", "p95"), "wait_s", "p95", least=90, short="wait"),
+    _column(lambda e: _money(e["totals"]["cost_usd"], e["totals"]), "cost_usd", least=100),
 )
+#: Only where answers were graded: `91 % (89–93)`, or without its interval on a narrow screen.
+_ACCURACY = _column(lambda e: accuracy(e["totals"]), "accuracy", least=TITLED)
+_ACCURACY_SHORT = _column(lambda e: _percent(e["totals"].get("accuracy")), "accuracy")
 
 
 def print_summary(summary: Entry, folder: str, console: Console | None = None) -> bool:
@@ -78,9 +90,7 @@ def summary_console(stream: IO[str]) -> Console:
 def summary_table(summary: Entry, width: int = PIPE_WIDTH) -> RenderableType:
     """The document of `summary.json` as a table of providers, a line of totals, and the errors by kind."""
     parts: list[RenderableType] = [_title(summary), _providers(summary, width), _totals(summary)]
-    errors = _errors(summary)
-    if errors is not None:
-        parts.append(errors)
+    parts += [part for part in (_errors(summary), paired_table(summary), gates_table(summary)) if part is not None]
     return Group(*parts)
 
 
@@ -98,6 +108,8 @@ def _providers(summary: Entry, width: int) -> Table:
     table = Table(box=None, padding=(0, 2 if width >= ROOMY else 1, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("provider", no_wrap=True, max_width=max(14, width // 6), overflow="ellipsis")
     shown = [column for column in _COLUMNS if width >= column.least]
+    if graded(summary):
+        shown.append(_ACCURACY if width >= _ACCURACY.least else _ACCURACY_SHORT)
     for column in shown:
         table.add_column(column.title if width >= TITLED else column.short, justify="right", no_wrap=True)
     table.add_column("why", overflow="fold", min_width=10)
@@ -172,16 +184,25 @@ def _totals(summary: Entry) -> Text:
         f"429s {totals['rate_limited']:,} of {counted(totals['attempts'], 'attempt')}",
         f"{_rate(totals['requests_per_s'])} requests/s",
         f"{_rate(totals['output_tokens_per_s'])} tokens/s{_estimated(totals)}",
-        f"cost {_money(totals['cost_usd'])}",
+        f"cost {_money(totals['cost_usd'], totals)}",
     ]
+    if graded(summary):
+        parts.append(f"accuracy {accuracy(totals)} of {totals['right'] + totals['wrong']:,}")
+        if totals.get("ungraded"):
+            parts.append(f"{totals['ungraded']:,} not graded")
+        if totals.get("cost_per_right_usd"):
+            parts.append(f"{_money(totals['cost_per_right_usd'])} a right answer")
     hedges = totals.get("hedges") or {}
     if hedges.get("attempts"):
         parts.append(
             f"{hedges['attempts']:,} sent twice, {hedges['won']:,} copies won (cost {_money(hedges['cost_usd'])})"
         )
     text.append("\n" + " · ".join(parts))
-    if (summary.get("client") or {}).get("limited"):
-        text.append("\nllmfan itself was too slow here and held the run back: times are upper bounds", "yellow")
+    client = summary.get("client") or {}
+    if client.get("asked_per_s"):
+        text.append(f"\nasked {_rate(client['asked_per_s'])}/s, sent {_rate(client.get('achieved_per_s'))}/s")
+    if client.get("limited"):
+        text.append(f"\nlimited: llmfan itself held the run back: {client.get('why') or 'it was too slow'}", "yellow")
     return text
 
 
@@ -220,9 +241,7 @@ def _number(value: int) -> str:
 
 def _success(entry: Entry) -> str:
     """The share of its attempts that were answered: one whose every job went elsewhere has failed no job."""
-    attempts = entry["totals"]["attempts"]
-    lost = sum((entry.get("problems") or {}).values())
-    return _percent((attempts - lost) / attempts if attempts else None)
+    return _percent(entry["totals"].get("success_rate"))
 
 
 def _percent(value: float | None) -> str:
@@ -245,8 +264,11 @@ def _rate(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
-def _money(value: float | None) -> str:
-    return _UNDEFINED if value is None else f"${value:.4f}"
+def _money(value: float | None, totals: Entry | None = None) -> str:
+    """`$0.1200`; `≥ $0.1200` where the price of some answers is not known."""
+    if value is None:
+        return _UNDEFINED
+    return ("≥ " if totals and totals.get("cost_unknown") else "") + f"${value:.4f}"
 
 
 def _estimated(totals: Entry) -> str:

@@ -63,6 +63,12 @@ class RunView:
         return sum(known) if known else None
 
     @property
+    def graded(self) -> tuple[int, int]:
+        """(right answers, graded answers)."""
+        tallies = self.accumulator.tallies.values()
+        return sum(t.right for t in tallies), sum(t.right + t.wrong for t in tallies)
+
+    @property
     def minute(self) -> float:
         """Seconds of the run's clock in which a server's minute passes."""
         return MINUTE / self.speed

@@ -14,13 +14,15 @@ from llmfan.scheduling.lanes import Group, Lane
 
 #: A gauge like another, fresh, of so much.
 Again = Callable[[Gauge, float], Gauge]
+#: Seconds between two looks whether keys share an account after all.
+REVIEW_S = 1.0
 
 
 class Accounts:
     """Watches the keys of each provider. `again` makes a gauge like another; `say` tells the user what was found."""
 
     def __init__(self, lanes: Sequence[Lane], again: Again, say: Callable[[str], None]):
-        self._again, self._say = again, say
+        self._again, self._say, self._review_at = again, say, 0.0
         self._members: dict[str, Group] = {}  # the pacing group of each owner by itself
         self._home: dict[str, list[Lane]] = {}
         self._meters: dict[Lane, tuple[Meter, ...]] = {}
@@ -84,8 +86,11 @@ class Accounts:
         return changed
 
     def review(self, now: float) -> bool:
-        """To be asked now and then: what refusals alone joined is tried apart after a while."""
+        """Every `REVIEW_S`, however often it is asked: what refusals alone joined is tried apart after a while."""
         changed = False
+        if now < self._review_at:
+            return changed
+        self._review_at = now + REVIEW_S
         for sharing in dict.fromkeys(self._watch.values()):
             changed = self._apply(sharing, sharing.review(now), now) or changed
         return changed

@@ -19,11 +19,12 @@ from llmfan.scheduling.accounts import Accounts, Again
 from llmfan.scheduling.board import Board
 from llmfan.scheduling.claim import Claim
 from llmfan.scheduling.estimate import Estimator, dollars
-from llmfan.scheduling.failover import Policy, charge, eligible, eligible_for, is_exhausted
+from llmfan.scheduling.failover import Policy, charge, eligible, eligible_for, is_exhausted, too_large
 from llmfan.scheduling.finish import Finish
-from llmfan.scheduling.jobs import Feed, Job, Waiting
+from llmfan.scheduling.jobs import Job, Waiting
 from llmfan.scheduling.lanes import Group, Lane, ProviderState, Standing
-from llmfan.scheduling.pairs import LOOK_S, Pairs, part
+from llmfan.scheduling.open_loop import Timetable
+from llmfan.scheduling.pairs import Pairs, part
 from llmfan.scheduling.purse import Purse
 from llmfan.scheduling.rests import Rests
 from llmfan.scheduling.stickiness import Shelf
@@ -33,8 +34,6 @@ from llmfan.scheduling.stranded import CUT_OFF, Stranded
 PAUSE_S = 0.25
 #: A refusal with this status is about what calls in flight may cost, not about how many there are.
 MONEY = 402
-#: Between two looks whether keys share an account after all.
-REVIEW_S = 1.0
 
 
 class Dispatcher:
@@ -78,24 +77,24 @@ class Dispatcher:
         self._stranded = Stranded(lanes, waiting, self.ended, self._free_could)
         self._board = Board(lanes)
         self.finish = Finish(
-            lanes, slots=lambda: self.concurrency - self.in_flight, jobs=waiting.left, tail="" in waiting.feeds,
-            deadline=deadline, hedge=hedge,
+            lanes, slots=lambda: self.concurrency - self.in_flight, jobs=waiting.left,
+            tail="" in waiting.feeds and waiting.table is None, deadline=deadline, hedge=hedge,
         )  # fmt: skip
         hedges = self.finish.hedges
         self.pairs = None if hedges is None else Pairs(self.finish, hedges, self._copy, self._could_send)
         self.accounts = Accounts(lanes, again, say) if again is not None else None
-        self._review_at = 0.0
         self._deadline_look = -math.inf if deadline is not None else math.inf
-        self._shelf: Shelf | None = None
-        feed = waiting.feeds.get("")
-        if sticky is not None and isinstance(feed, Feed):
-            self._shelf = waiting.feeds[""] = Shelf(feed, sticky, self.finish.takes, speed)
+        if sticky is not None and "" in waiting.feeds:
+            waiting.feeds[""] = Shelf(waiting.feeds[""], sticky, self.finish.takes, speed)
         self._held_by: dict[Meter, list[Lane]] = {}  # lanes that wait for a limit's moment
 
     # -------------------------------------------------------------- deciding
 
     def match(self, now: float) -> list[Claim]:
         """All claims that can be made at `now`."""
+        waiting, claims = self.waiting, list[Claim]()
+        if waiting.table is not None and not self.stopped and waiting.table.look(now):
+            self._board.wake_idle()
         if self.changed and not self.stopped:
             self.changed = self._stranded.look(now)
             self._board.wake_idle()
@@ -106,32 +105,37 @@ class Dispatcher:
         if now >= self._deadline_look and self._asks_deadline():
             self._deadline_look = self.finish.next_look(now)
             self._board.wake_idle()
-        if self.accounts is not None and now >= self._review_at:
-            self._review_at = now + REVIEW_S
-            if self.accounts.review(now):
-                self.look_again()
-        claims: list[Claim] = []
-        while self.in_flight < self.concurrency and not self.stopped:
+        if self.accounts is not None and self.accounts.review(now):
+            self.look_again()
+        while self.in_flight < self.concurrency and not self.stopped and waiting.offers:
             lane = self._board.next_ready()
             if lane is None:
                 break
             claim = self._try(lane, now)
             if claim is not None:
                 claims.append(claim)
+        if waiting.table is not None:
+            self._keep_time(waiting.table, now)
         if self.pairs is not None:
-            if self.stopped or self.waiting.left > 0:
-                self.pairs.look_at = math.inf
-            elif not claims:
-                claims += self.pairs.double(now)
-            else:
-                self.pairs.look_at = now + LOOK_S
+            claims += self.pairs.look(now, self.stopped or waiting.left > 0, bool(claims))
         return claims
 
+    def _keep_time(self, table: Timetable, now: float) -> None:
+        """Open loop: lanes that are ready stay so until the next arrival; where all is quiet, they wait for it."""
+        table.filled(self.in_flight >= self.concurrency)
+        if self.in_flight or self.waiting.offers or self.stopped:
+            return
+        self._board.wake_idle()
+        while (lane := self._board.next_ready()) is not None:
+            self._wait(lane, table.next, "the next prompt")
+
     def next_wake(self) -> float:
-        """The moment at which a lane that waits for one may be ready; inf if none does."""
+        """The moment at which a lane that waits for one may be ready, or a prompt arrives; inf if none does."""
         if self._paused:
             return self._paused_until
         at = self._board.next_wake()
+        if self.waiting.table is not None and self.in_flight < self.concurrency and not self.stopped:
+            at = min(at, self.waiting.table.next)
         if self.pairs is not None and not self.stopped:
             at = min(at, self.pairs.look_at)
         return min(at, self._deadline_look) if self._asks_deadline() else at
@@ -179,8 +183,9 @@ class Dispatcher:
         while True:
             found = self.waiting.first(lambda job: self._may(lane, job, now), lane.names, lane.number, now)
             if found is None:
-                if self._shelf is not None and self._shelf.peek() is not None and not lane.out:
-                    self._wait(lane, self._shelf.look_again(now) + LOOK_S, "prompts of its own")
+                later = self.waiting.look_again(lane.names, now)
+                if now < later < math.inf:
+                    self._wait(lane, later, "prompts of its own")
                 else:
                     self._board.idle(lane)
                 return None
@@ -275,13 +280,7 @@ class Dispatcher:
     def _too_large(self, job: Job, lane: Lane, meter: Meter, cost: Cost) -> None:
         """Refused before it is sent, with its reason; others may be larger."""
         job.banned |= {lane.place}
-        job.last = Failure(
-            kind="context_length" if meter.unit in (1, 2) else "bad_request",
-            scope="request",
-            message=f"not sent: it needs about {cost[meter.unit]:.3g} of {meter.axis} {meter.limit:.6g} of "
-            f"{lane.target.name}, more than that limit ever holds"
-            + (" (lower max_tokens, or use a larger key)" if meter.unit in (1, 2, 3) else ""),
-        )
+        job.last = too_large(lane, meter, cost)
         self._return(job)
 
     def _could_send(self, lane: Lane, cost: Cost, now: float) -> bool:

@@ -6,6 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from llmfan.limits.axes import Cost
+from llmfan.limits.window import Meter
 from llmfan.records import Failure
 from llmfan.scheduling.jobs import Job
 from llmfan.scheduling.lanes import Lane
@@ -99,3 +101,14 @@ def eligible(lane: Lane, job: Job, avoided: bool = False) -> bool:
 
 def eligible_for(job: Job, lane: Lane) -> bool:
     return eligible(lane, job)
+
+
+def too_large(lane: Lane, meter: Meter, cost: Cost) -> Failure:
+    """A job that needs more of a limit than it ever holds."""
+    return Failure(
+        kind="context_length" if meter.unit in (1, 2) else "bad_request",
+        scope="request",
+        message=f"not sent: it needs about {cost[meter.unit]:.3g} of {meter.axis} {meter.limit:.6g} of "
+        f"{lane.target.name}, more than that limit ever holds"
+        + (" (lower max_tokens, or use a larger key)" if meter.unit in (1, 2, 3) else ""),
+    )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from llmfan.errors import UserError
 from llmfan.records import Failure, Message, Prompt, Target
+
+if TYPE_CHECKING:
+    from llmfan.scheduling.open_loop import Timetable
 
 
 class Job:
@@ -117,7 +121,11 @@ def _length(messages: list[Message]) -> int:
 
 
 class Supply(Protocol):
-    """Jobs not sent yet. `first` and `take` say which lane asks."""
+    """Jobs not sent yet. `first` and `take` say which lane asks.
+
+    `look_again`: the moment from which it may have one for a lane that has just been given none; `now` if it has some,
+    but not for that lane, and time alone changes nothing; inf if nothing is to come. `peek` is the next, due or not.
+    """
 
     @property
     def empty(self) -> bool: ...
@@ -128,6 +136,8 @@ class Supply(Protocol):
     def peek(self) -> Job | None: ...
 
     def first(self, lane: int, now: float) -> Job | None: ...
+
+    def look_again(self, now: float) -> float: ...
 
     def take(self, job: Job | None = None, lane: int = -1) -> Job: ...
 
@@ -154,6 +164,9 @@ class Feed:
         """The job this lane should take: whoever asks gets the next."""
         return self.peek()
 
+    def look_again(self, now: float) -> float:
+        return math.inf if self.peek() is None else now
+
     def take(self, job: Job | None = None, lane: int = -1) -> Job:
         head = self.peek()
         assert head is not None
@@ -162,10 +175,11 @@ class Feed:
 
 
 class Waiting:
-    """All jobs that wait: `feeds` by restriction, and `back` by place."""
+    """All jobs that wait: `feeds` by restriction, and `back` by place. `table`: when they arrive, in an open loop."""
 
-    def __init__(self, feeds: dict[str, Feed], unsent: int = 0):
+    def __init__(self, feeds: Mapping[str, Supply], unsent: int = 0, table: Timetable | None = None):
         self.feeds: dict[str, Supply] = dict(feeds)
+        self.table = table
         self.back: dict[tuple[Any, ...], deque[Job]] = {}
         self._unsent, self._back = unsent, 0
 
@@ -194,6 +208,16 @@ class Waiting:
                 return job, False
         return None
 
+    def look_again(self, names: tuple[str, ...], now: float) -> float:
+        """As of a supply, for a lane called `names`."""
+        return min((feed.look_again(now) for name in names if (feed := self.feeds.get(name))), default=math.inf)
+
+    @property
+    def offers(self) -> bool:
+        """Whether it is worth asking: False only in an open loop, while nothing that has arrived waits."""
+        table = self.table
+        return table is None or self._back > 0 or table.due > 0 or table.next == math.inf
+
     def pop(self, place: tuple[Any, ...]) -> deque[Job]:
         """All jobs that came back to a place."""
         jobs = self.back.pop(place)
@@ -204,6 +228,8 @@ class Waiting:
         if not came_back:
             self._unsent -= 1
             self.feeds[job.only].take(job, lane)
+            if self.table is not None:
+                self.table.took(job)
             return
         self._back -= 1
         jobs = self.back[job.place]

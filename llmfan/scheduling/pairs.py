@@ -32,8 +32,18 @@ class Pairs:
         self._finish, self._hedges, self._send, self._could = finish, hedges, send, could
         self.look_at = math.inf  # when there may be a straggler
 
-    def double(self, now: float) -> list[Claim]:
-        """Copies of what is late, where a lane with room should answer sooner. Ask once no job waits."""
+    def look(self, now: float, waits: bool, claimed: bool) -> list[Claim]:
+        """The copies to send now: none while a job waits, nor in a step that claimed one."""
+        if waits:
+            self.look_at = math.inf
+        elif not claimed:
+            return self._double(now)
+        else:
+            self.look_at = now + LOOK_S
+        return []
+
+    def _double(self, now: float) -> list[Claim]:
+        """Copies of what is late, where a lane with room should answer sooner."""
         chosen, look_at = self._finish.stragglers(now, _may, self._could)
         copies = []
         for claim, lane in chosen:

@@ -9,13 +9,14 @@ nothing in common, it only costs the freedom to send a job where it is answered 
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import blake2b
 
 from msgspec import Struct
 
-from llmfan.scheduling.jobs import Feed, Job
+from llmfan.scheduling.jobs import Job, Supply
 
 #: Without a system message, `prefix` looks at so many characters: about the thousand tokens where caches start.
 PREFIX_CHARS = 4096
@@ -27,6 +28,8 @@ MARKS = 10_000
 HOMES = 8
 #: Jobs looked at ahead, so that a lane that leaves one alone finds another.
 AHEAD = 64
+#: Between two looks of a lane, at least.
+LOOK_S = 0.1
 
 
 def mark_of(job: Job, rule: str) -> int | None:
@@ -57,7 +60,7 @@ class Shelf:
     `takes` says how many jobs a lane can take within `PATIENCE_S`; no more than that are left to it.
     """
 
-    def __init__(self, feed: Feed, rule: str, takes: Callable[[int, float], float], speed: float = 1.0):
+    def __init__(self, feed: Supply, rule: str, takes: Callable[[int, float], float], speed: float = 1.0):
         self._feed, self._rule, self._takes = feed, rule, takes
         self._patience = PATIENCE_S / speed
         self._held: dict[Job, _Held] = {}
@@ -67,7 +70,7 @@ class Shelf:
         """The job a lane should take: one that is at home there, else one that is at home nowhere, else what others
         cannot take in time. None: what is left has a better place.
         """
-        self._fill()
+        self._fill(now)
         homeless: Job | None = None
         spilled: Job | None = None
         left_to: dict[int, float] = {}
@@ -83,8 +86,8 @@ class Shelf:
 
     def take(self, job: Job | None = None, lane: int = -1) -> Job:
         """A lane takes a job; what begins like it is at home there from now on."""
-        job = job or self.peek()
-        assert job is not None
+        if job is None:
+            job = next(iter(self._held)) if self._held else self._hold()
         held = self._held.pop(job)
         if held.mark is None or lane < 0:
             return job
@@ -96,14 +99,16 @@ class Shelf:
         return job
 
     def look_again(self, now: float) -> float:
-        """When a job that is left to another lane may be taken by any."""
+        """When a job that is left to another lane may be taken by any, or another one arrives."""
+        more = self._feed.look_again(now)
+        if not self._held:
+            return more
         waits = [held.since + self._patience for held in self._held.values() if held.since is not None]
-        return max(now, min(waits, default=now + self._patience))
+        return min(max(now + LOOK_S, min(waits, default=now + self._patience)), more if more > now else math.inf)
 
     def peek(self) -> Job | None:
         """The oldest one, whoever it is for."""
-        self._fill()
-        return next(iter(self._held), None)
+        return next(iter(self._held), None) or self._feed.peek()
 
     @property
     def empty(self) -> bool:
@@ -127,10 +132,14 @@ class Shelf:
                 return True
         return False
 
-    def _fill(self) -> None:
-        while len(self._held) < AHEAD and self._feed.peek() is not None:
-            job = self._feed.take()
-            self._held[job] = _Held(mark_of(job, self._rule))
+    def _fill(self, now: float) -> None:
+        while len(self._held) < AHEAD and self._feed.first(-1, now) is not None:
+            self._hold()
+
+    def _hold(self) -> Job:
+        job = self._feed.take()
+        self._held[job] = _Held(mark_of(job, self._rule))
+        return job
 
 
 def _user(job: Job) -> str | None:

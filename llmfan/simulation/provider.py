@@ -11,6 +11,7 @@ import msgspec
 
 from llmfan.settings import Provider
 from llmfan.simulation.allowance import Allowance
+from llmfan.simulation.answers import Answers, put_into
 from llmfan.simulation.counters import Charge, Counters, Refusal
 from llmfan.simulation.denials import too_large, too_many
 from llmfan.simulation.faults import Faults
@@ -37,11 +38,15 @@ class SimulatedProvider:
     is divided by `speed` on the way out. `epoch` is the Unix time at which the caller's clock was 0.
     """
 
-    def __init__(self, provider: Provider, seed: int, speed: float, faults: Faults, epoch: float = 0.0):
+    def __init__(
+        self, provider: Provider, seed: int, speed: float, faults: Faults, epoch: float = 0.0,
+        answers: Answers | None = None,
+    ):  # fmt: skip
         self.settings = provider
         self._preset, self._speed, self._faults, self._epoch = provider.preset, speed, faults, epoch
         self._rng = random.Random(f"{seed}/{provider.name}")
         self._tempo, self._prose = Tempo(self._rng), Prose()
+        self._answers = answers
         self._counters = Counters(provider)
         self._allowance = Allowance(provider.preset.limit_headers, self._counters, speed)
         self._refusals = Refusals(provider.preset)
@@ -101,6 +106,9 @@ class SimulatedProvider:
         thinks = "oss" in lower or "reason" in lower
         thoughts = min(round(planned * 0.35), count - 1) if thinks else 0
         said = self._prose.words(question.seed, count)
+        text = [said[thoughts].lstrip(), *said[thoughts + 1 :]]
+        if self._answers is not None and (right := self._answers.known(self.settings.name, question.seed)) is not None:
+            text = put_into(text, right)
         self._served += 1
         neurons = self._models[question.model].neurons
         return Reply(
@@ -108,7 +116,7 @@ class SimulatedProvider:
             question=question,
             created=int(self._epoch + now),
             reasoning=said[:thoughts],
-            text=[said[thoughts].lstrip(), *said[thoughts + 1 :]],
+            text=text,
             finish="length" if planned > question.cap else "stop",
             neurons=(round((question.prompt * neurons.input + count * neurons.output) / 1e6, 4) if neurons else None),
         )

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from llmfan.measures.accumulate import Accumulator
+from llmfan.measures.metrics import TOTALS
 from llmfan.records import AttemptLine, ErrorInfo, ResultLine, ResultUsage
 
 WHO = [("a", "m1", "a#1"), ("a", "m2", "a#1"), ("a", "m1", "a#2"), ("b", "m1", "b#1")]
@@ -140,3 +141,46 @@ def test_names_asked_for_are_listed_even_without_figures() -> None:
     """A provider that never served has a row: its absence would look like an oversight."""
     rows = Accumulator().listing(lambda ident: ident[0], ["idle"])
     assert [(row["name"], row["totals"]["jobs"]) for row in rows] == [("idle", 0)]
+
+
+def test_errors_and_wrong_answers_are_never_mixed() -> None:
+    """Errors counted as wrong slander a model, errors left out flatter it: both have been done."""
+    accumulator = Accumulator()
+    for score in (1.0, 1.0, 0.0, 0.5, None):
+        accumulator.result(result(expect=7, score=score))
+    accumulator.result(result(status="failed", expect=7, error=ErrorInfo("timeout", "x")))
+    accumulator.result(result(score=None))  # nothing was expected of it
+    totals = accumulator.merged().totals()
+    names = ("right", "wrong", "ungraded", "failed", "jobs")
+    assert [totals[name] for name in names] == [3, 1, 1, 1, 7]
+    assert totals["accuracy"] == 0.75
+    assert totals["accuracy_low"] < 0.75 < totals["accuracy_high"]
+
+
+def test_an_unknown_price_is_unknown_and_not_zero() -> None:
+    """A cost that leaves half the answers out, unsaid, decides for the wrong provider."""
+    accumulator = Accumulator()
+    accumulator.result(result(WHO[0], expect=7, score=1.0, cost_usd=0.5))
+    assert accumulator.merged().totals()["cost_per_right_usd"] == 0.5
+    accumulator.result(result(WHO[3], expect=7, score=1.0))
+    totals = accumulator.merged().totals()
+    assert (totals["cost_usd"], totals["cost_unknown"], totals["cost_per_right_usd"]) == (0.5, 1, None)
+    assert accumulator.listing(lambda ident: ident[0])[1]["totals"]["cost_usd"] is None
+
+
+def test_rates_of_failure_and_429s_stand_beside_every_latency() -> None:
+    """Who refuses most answers fastest: latencies of successes alone reward it."""
+    accumulator = Accumulator()
+    accumulator.attempt(attempt(outcome="rate_limited"))
+    accumulator.attempt(attempt())
+    accumulator.result(result())
+    accumulator.result(result(status="failed", error=ErrorInfo("timeout", "x")))
+    (entry,) = accumulator.listing(lambda ident: ident[0])
+    totals = entry["totals"]
+    assert (totals["failed_rate"], totals["rate_limited_rate"], totals["success_rate"]) == (0.5, 0.5, 0.5)
+    assert entry["latency_s"]["n"] == 1
+
+
+def test_the_totals_are_the_declared_ones() -> None:
+    """Gates, reports and the README go by the declaration."""
+    assert list(Accumulator().merged().totals()) == [metric.name for metric in TOTALS]

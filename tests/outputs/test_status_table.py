@@ -133,8 +133,9 @@ def test_nothing_that_a_server_or_a_file_says_reaches_the_terminal_raw(details: 
     assert not set(page) & set(RAW)
 
 
-def test_a_pipe_gets_every_column_and_no_colour() -> None:
+def test_a_pipe_gets_every_column_and_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     """What `grep` and `awk` read must not depend on anybody's window."""
+    monkeypatch.delenv("COLUMNS", raising=False)
     page = io.StringIO()
     console = status_console(page)
     print_status(thirty_keys(), console)

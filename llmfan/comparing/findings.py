@@ -1,0 +1,248 @@
+"""What two joined runs differ in: a row a figure and entry, each with the tests that speak for it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from llmfan.comparing import draws, pace, significance
+from llmfan.comparing.joining import Entry, Joined
+from llmfan.comparing.side import Answers, Mask, Values
+from llmfan.comparing.significance import Test
+
+#: From so many observations a side on, a figure is tested.
+LEAST = 10
+#: A quantile is tested from so many observations on either side of it.
+BESIDE = 5
+#: Two runs are compared prompt by prompt where at least this share of either's answers have their counterpart.
+PAIRED_FROM = 0.8
+#: A slower tail is looked for beyond this quantile of both runs together.
+TAIL = 0.95
+_TIMES = ("latency_s", "ttft_s", "ttfo_s", "tpot_s")
+_QUANTILES = (("p50", 0.50), ("p95", 0.95), ("p90", 0.90), ("p99", 0.99))
+#: Of each answer, on average: as totals they would only say how many were answered.
+_AMOUNTS = ("output_tokens", "cost_usd")
+
+
+@dataclass(frozen=True)
+class Row:
+    """`tests`: numbers of the tests of which the surest speaks for it; none: there was nothing to tell apart."""
+
+    metric: str
+    entry: str
+    base: float
+    new: float
+    interval: draws.Interval
+    tests: tuple[int, ...]
+    n_base: int
+    n_new: int
+    paired: bool = False
+    higher: bool = False  # is better
+
+    @property
+    def name(self) -> str:
+        return f"{self.metric}[{self.entry}]" if self.entry else self.metric
+
+
+@dataclass
+class Findings:
+    """`figures`: those that are no matter for a test, here for too few observations."""
+
+    rows: list[Row] = field(default_factory=list)
+    figures: list[dict[str, Any]] = field(default_factory=list)
+    tests: list[Test] = field(default_factory=list)
+
+    def test(self, entry: Entry, question: str, p: float | None) -> tuple[int, ...]:
+        if p is None:
+            return ()
+        self.tests.append(Test((entry.name, question), p))
+        return (len(self.tests) - 1,)
+
+
+def find(joined: Joined, entries: Collection[Entry], rng: draws.Chance, paces: Collection[str] = ()) -> Findings:
+    """`paces`: entries beside the whole run whose throughput is asked for: in most runs it is what others left them."""
+    found = Findings()
+    for entry in entries:
+        if entry.same_as_whole:
+            continue
+        for metric in _TIMES:
+            _times(found, joined, entry, metric, rng)
+        for metric in _AMOUNTS:
+            _amounts(found, joined, entry, metric, rng)
+        _accuracy(found, joined, entry, rng)
+        _failed(found, joined, entry, rng)
+        _rate_limited(found, joined, entry, rng)
+        if joined.whole and (not entry.name or entry.name in paces):
+            _pace(found, joined, entry, rng)
+    for entry in entries:
+        if entry.same_as_whole:
+            found.rows += [replace(row, entry=entry.name) for row in found.rows if not row.entry]
+    return found
+
+
+# ---------------------------------------------------------------- figures of each answer
+
+
+@dataclass(frozen=True)
+class _Sample:
+    x: Values
+    y: Values
+    paired: bool
+
+
+def _times(found: Findings, joined: Joined, entry: Entry, metric: str, rng: draws.Chance) -> None:
+    sample = _sample(joined, entry, _values(joined.base, metric), _values(joined.new, metric))
+    x, y, name = sample.x, sample.y, metric.removesuffix("_s")
+    few = min(len(x), len(y))
+    if few < LEAST:
+        if few:
+            _untested(found, f"{name}_p50", entry, draws.quantile(x, 0.5), draws.quantile(y, 0.5))
+        return
+    middle = found.test(entry, "speed", significance.location(x, y, sample.paired))
+    tail = middle
+    if metric == "latency_s":
+        tail += found.test(entry, "speed", significance.beyond(x, y, sample.paired, TAIL))
+    for statistic, q in _QUANTILES:
+        if few * (1 - q) < BESIDE - 1e-9:
+            if statistic == "p95":
+                _untested(found, f"{name}_p95", entry, draws.quantile(x, q), draws.quantile(y, q))
+            continue
+        interval = draws.of_quantiles(x, y, q, sample.paired, rng)
+        values = draws.quantile(x, q), draws.quantile(y, q)
+        tests = middle if statistic == "p50" else tail
+        found.rows.append(_row(f"{name}_{statistic}", entry, values, interval, tests, sample))
+    interval = draws.of_means(x, y, sample.paired, rng)
+    found.rows.append(_row(f"{name}_mean", entry, (float(x.mean()), float(y.mean())), interval, middle, sample))
+
+
+def _amounts(found: Findings, joined: Joined, entry: Entry, metric: str, rng: draws.Chance) -> None:
+    sample = _sample(joined, entry, joined.base.columns[metric], joined.new.columns[metric])
+    x, y = sample.x, sample.y
+    if not len(x) or not len(y):
+        return
+    means = float(x.mean()), float(y.mean())
+    if min(len(x), len(y)) < LEAST:
+        _untested(found, metric, entry, *means)
+        return
+    tests = found.test(entry, "size", significance.location(x, y, sample.paired))
+    found.rows.append(_row(metric, entry, means, draws.of_means(x, y, sample.paired, rng), tests, sample))
+
+
+def _values(answers: Answers, metric: str) -> Values:
+    if metric != "tpot_s":
+        return answers.columns[metric]
+    tokens = answers.columns["output_tokens"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        each = (answers.columns["latency_s"] - answers.columns["ttft_s"]) / (tokens - 1)
+    return np.where(tokens > 1, each, np.nan)
+
+
+def _sample(joined: Joined, entry: Entry, base: Values, new: Values) -> _Sample:
+    """Prompt by prompt where the same ones were answered in both by the same entry, else two heaps."""
+    with_x, with_y = entry.base & np.isfinite(base), entry.new & np.isfinite(new)
+    if joined.aligned:
+        both = with_x & with_y
+        most = max(int(with_x.sum()), int(with_y.sum()))
+        if most and both.sum() >= PAIRED_FROM * most:
+            return _Sample(base[both], new[both], True)
+    return _Sample(base[with_x], new[with_y], False)
+
+
+# ---------------------------------------------------------------- shares
+
+
+def _accuracy(found: Findings, joined: Joined, entry: Entry, rng: draws.Chance) -> None:
+    sample = _sample(joined, entry, joined.base.columns["score"], joined.new.columns["score"])
+    right_x, right_y = sample.x >= 0.5, sample.y >= 0.5
+    if not len(right_x) or not len(right_y):
+        return
+    values = float(right_x.mean()), float(right_y.mean())
+    if min(len(right_x), len(right_y)) < LEAST:
+        _untested(found, "accuracy", entry, *values)
+        return
+    if sample.paired:
+        cells = [int(np.sum(cell)) for cell in (
+            right_x & right_y, right_x & ~right_y, ~right_x & right_y, ~right_x & ~right_y
+        )]  # fmt: skip
+        p = significance.discordant(cells[1], cells[2])
+        interval = draws.of_paired_shares(*cells, rng)
+    else:
+        counts = int(right_x.sum()), len(right_x), int(right_y.sum()), len(right_y)
+        p, interval = significance.shares(*counts), draws.of_shares(*counts, rng)
+    tests = found.test(entry, "accuracy", p)
+    found.rows.append(replace(_row("accuracy", entry, values, interval, tests, sample), higher=True))
+
+
+def _failed(found: Findings, joined: Joined, entry: Entry, rng: draws.Chance) -> None:
+    flags = [
+        ~answers.ok[mask][np.argsort(answers.line[mask])]
+        for answers, mask in ((joined.base, entry.base), (joined.new, entry.new))
+    ]
+    _share(found, "failed_rate", entry, flags[0], flags[1], rng)
+
+
+def _rate_limited(found: Findings, joined: Joined, entry: Entry, rng: draws.Chance) -> None:
+    flags = [
+        requests.limited[mask][np.argsort(requests.sent[mask], kind="stable")]
+        for requests, mask in ((joined.base_requests, entry.base_requests), (joined.new_requests, entry.new_requests))
+    ]
+    _share(found, "rate_limited_rate", entry, flags[0], flags[1], rng)
+
+
+def _share(found: Findings, metric: str, entry: Entry, x: Mask, y: Mask, rng: draws.Chance) -> None:
+    """In the order of time: what comes in clumps counts as so many fewer independent ones."""
+    if not len(x) or not len(y):
+        return
+    values = float(x.mean()), float(y.mean())
+    if min(len(x), len(y)) < LEAST:
+        _untested(found, metric, entry, *values)
+        return
+    clumping = max(significance.clumping(x), significance.clumping(y))
+    counts = [max(1, round(len(x) / clumping)), max(1, round(len(y) / clumping))]
+    hits = [min(counts[0], round(x.sum() / clumping)), min(counts[1], round(y.sum() / clumping))]
+    tests = found.test(entry, metric, significance.shares(hits[0], counts[0], hits[1], counts[1]))
+    interval = draws.of_shares(values[0] * counts[0], counts[0], values[1] * counts[1], counts[1], rng)
+    found.rows.append(Row(metric, entry.name, *values, interval, tests, len(x), len(y)))
+
+
+# ---------------------------------------------------------------- throughput
+
+
+def _pace(found: Findings, joined: Joined, entry: Entry, rng: draws.Chance) -> None:
+    base = pace.of(joined.base, joined.base_requests, entry.base_requests)
+    new = pace.of(joined.new, joined.new_requests, entry.new_requests)
+    if base is None or new is None:
+        return
+    for metric, x, y in _paces(base, new):
+        tests = found.test(entry, "throughput", significance.location(x, y, False))
+        interval = draws.of_means(x, y, False, rng)
+        values = float(x.mean()), float(y.mean())
+        found.rows.append(Row(metric, entry.name, *values, interval, tests, base.n, new.n, higher=True))
+
+
+def _paces(
+    base: pace.Pace, new: pace.Pace
+) -> Iterator[tuple[Literal["requests_per_s", "output_tokens_per_s"], Values, Values]]:
+    yield "requests_per_s", base.requests, new.requests
+    if base.tokens.any() and new.tokens.any():
+        yield "output_tokens_per_s", base.tokens, new.tokens
+
+
+def _row(
+    metric: str, entry: Entry, values: tuple[float, float], interval: draws.Interval, tests: tuple[int, ...],
+    sample: _Sample,
+) -> Row:  # fmt: skip
+    return Row(metric, entry.name, *values, interval, tests, len(sample.x), len(sample.y), sample.paired)
+
+
+def _untested(found: Findings, metric: str, entry: Entry, base: float, new: float) -> None:
+    found.figures.append(figure(f"{metric}[{entry.name}]" if entry.name else metric, base, new))
+
+
+def figure(name: str, base: float | None, new: float | None) -> dict[str, Any]:
+    """Side by side, without a word on whether it means anything."""
+    change = None if base is None or new is None or base <= 0 else round(new / base - 1, 6)
+    return {"metric": name, "base": base, "new": new, "change": change}

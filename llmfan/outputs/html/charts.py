@@ -1,0 +1,117 @@
+"""What the charts have in common: the library, colours that follow the page into the dark and onto paper, the frame.
+
+Colours are the page's own variables, and no series is told by its colour alone: lines differ in dashes, points in
+shape, and the same figures stand in a table.
+"""
+
+from __future__ import annotations
+
+import functools
+import html
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from llmfan.errors import UserError
+from llmfan.outputs.clean import clean
+from llmfan.outputs.html.markup import data
+
+Spec = dict[str, Any]
+#: More series than this cannot be told apart.
+SERIES = 8
+COLOURS = [f"var(--c{n})" for n in range(1, SERIES + 1)]
+DASHES = [[1, 0], [7, 3], [2, 3], [9, 3, 2, 3], [4, 2], [12, 4], [2, 2, 6, 2], [5, 5]]
+SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left"]
+OTHERS = "others"
+
+
+@functools.cache
+def bundle() -> str:
+    """The chart library's JavaScript, out of its Python package."""
+    try:
+        import vl_convert
+    except ImportError:
+        raise UserError("this needs the extra \"analysis\": python3 -m pip install 'llmfan[analysis]'") from None
+    return "(() => {\n" + vl_convert.javascript_bundle() + "\n})();"  # its names stay its own
+
+
+def chart(ident: str, caption: str, specs: Mapping[str, Spec]) -> Iterator[str]:
+    """`specs` by the value of the choice that picks one; the first is drawn at once. `caption` is HTML."""
+    yield f'<figure class="chart" id="{ident}"><figcaption>{caption}</figcaption><div class="draw"></div>'
+    yield f'<script type="application/json" class="spec">{data(specs)}</script></figure>\n'
+
+
+def choice(label: str, drawn: Sequence[str], options: Mapping[str, str]) -> str:
+    """One list that changes one chart or several; of use only where scripts run, which switch it on."""
+    if len(options) < 2:
+        return ""
+    items = "".join(f'<option value="{html.escape(v)}">{html.escape(t)}</option>' for v, t in options.items())
+    return f'<p class="bar"><label>{label}<select data-draw="{" ".join(drawn)}" disabled>{items}</select></label></p>\n'
+
+
+def spec(description: str, height: int, **more: Any) -> Spec:
+    """A chart as wide as its place; the description is what a screen reader says of it."""
+    return {
+        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "description": clean(description, 500),
+        "width": "container",
+        "height": height,
+        "background": None,
+        "autosize": {"type": "fit-x", "contains": "padding"},
+        "config": CONFIG,
+        **more,
+    }
+
+
+_AXIS = {
+    "labelColor": "var(--fg)",
+    "titleColor": "var(--soft)",
+    "gridColor": "var(--line)",
+    "domainColor": "var(--soft)",
+    "tickColor": "var(--soft)",
+    "labelFontSize": 12,
+    "titleFontSize": 12,
+    "titleFontWeight": "normal",
+    "gridOpacity": 0.7,
+}
+CONFIG: Spec = {
+    "font": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif",
+    "view": {"stroke": None},
+    "axis": _AXIS,
+    "legend": {
+        "labelColor": "var(--fg)", "titleColor": "var(--soft)", "labelFontSize": 12, "orient": "bottom", "title": None,
+        "symbolStrokeWidth": 2.5, "symbolSize": 90,
+    },
+    "text": {"color": "var(--fg)", "fontSize": 12},
+    "rule": {"color": "var(--soft)"},
+}  # fmt: skip
+
+
+def label(name: str) -> str:
+    """A name as a chart may write it: one clean line."""
+    return clean(name, 60)
+
+
+def busiest(counts: Mapping[str, float], most: int = SERIES) -> list[str]:
+    """The names with the most, in that order; equal ones in the order given."""
+    return sorted((n for n in counts if counts[n] > 0), key=lambda n: -counts[n])[:most]
+
+
+def colours(names: Sequence[str]) -> Spec:
+    """The same colour for the same place in the list, in every chart of a run."""
+    return {"domain": [label(n) for n in names], "range": [_colour(n, place) for place, n in enumerate(names)]}
+
+
+def dashes(names: Sequence[str]) -> Spec:
+    return {"domain": [label(n) for n in names], "range": [DASHES[place % SERIES] for place in range(len(names))]}
+
+
+def shapes(names: Sequence[str]) -> Spec:
+    return {"domain": [label(n) for n in names], "range": [SHAPES[place % SERIES] for place in range(len(names))]}
+
+
+def _colour(name: str, place: int) -> str:
+    return "var(--soft)" if name == OTHERS else COLOURS[place % SERIES]
+
+
+def rounded(value: float) -> float:
+    return float(f"{value:.4g}")

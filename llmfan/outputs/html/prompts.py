@@ -1,0 +1,69 @@
+"""The prompts worth a look, as data: the page's script makes the table, a page of it at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from llmfan.outputs.html.markup import data, text
+from llmfan.outputs.html.page import Row, RunPage
+from llmfan.outputs.html.spelling import number
+
+FIELDS = tuple(name for name in Row.__struct_fields__ if name != "index")
+_COLUMNS = (
+    ("why", "why", ""), ("id", "prompt", ""), ("provider", "provider", ""), ("latency_s", "latency", "s"), ("ttft_s", "TTFT", "s"),
+    ("wait_s", "wait", "s"), ("retry_s", "retries", "s"), ("total_s", "total", "s"), ("output_tokens", "tokens out", "n"),
+    ("cost_usd", "cost", "usd"), ("attempts", "tries", "n"), ("error", "error", ""),
+)  # fmt: skip
+_FILTERS = (("why", "Why"), ("status", "Status"), ("provider", "Provider"))
+_WHY = {"failed": "failed", "wrong": "wrong", "slow": "slowest", "sample": "a sample"}
+
+
+def prompts(run: RunPage, ident: str) -> Iterator[str]:
+    if not run.rows:
+        yield '<p class="undef">No result to show.</p>\n'
+        return
+    yield f'<section class="prompts" id="{ident}-prompts" aria-label="Prompts">\n'
+    counts = [(why, sum(row.why == why for row in run.rows)) for why in _WHY]
+    said = ", ".join(f"{number(n)} {_WHY[why]}" for why, n in counts if n)
+    yield f"<p>{number(len(run.rows))} of {number(run.results)} results: {said}. A prompt opens with a press on its name.</p>\n"
+    yield '<div class="bar"><label class="wide">Search in prompts, answers and errors<input type="search" disabled></label>'
+    for field, title in _FILTERS:
+        yield _filter(run.rows, field, title)
+    yield "</div>\n"
+    yield from _table()
+    yield '<script type="application/json" class="rows">{"fields":' + data(FIELDS) + ',"rows":[\n'
+    for place, row in enumerate(run.rows):
+        yield (",\n" if place else "") + data([_value(row, field) for field in FIELDS])
+    yield "\n]}</script>\n</section>\n"
+
+
+def _filter(rows: Sequence[Row], field: str, title: str) -> str:
+    values = list(dict.fromkeys(value for row in rows if (value := getattr(row, field)) is not None))
+    if len(values) < 2:
+        return ""
+    options = "".join(f'<option value="{_attribute(value)}">{text(value, 80)}</option>' for value in values)
+    return (
+        f'<label>{title}<select data-field="{field}" disabled><option value="">all</option>{options}</select></label>'
+    )
+
+
+def _table() -> Iterator[str]:
+    yield '<div class="scroll" role="region" aria-label="Table of prompts" tabindex="0">\n<table>\n'
+    yield "<caption>Slowest, wrong and failed prompts</caption>\n<thead><tr>"
+    for field, title, kind in _COLUMNS:
+        style = ' class="n"' if kind else ""
+        yield f'<th scope="col"{style} data-field="{field}" data-as="{kind}" data-sort="{"down" if kind else "up"}">{title}</th>'
+    yield "</tr></thead>\n<tbody></tbody>\n</table>\n</div>\n"
+    yield '<p class="bar pager"><button type="button" disabled>Back</button><button type="button" disabled>More</button>'
+    yield '<span role="status">This table needs JavaScript.</span></p>\n'
+
+
+def _value(row: Row, field: str) -> Any:
+    value = getattr(row, field)
+    return float(f"{value:.5g}") if isinstance(value, float) else value
+
+
+def _attribute(value: str) -> str:
+    """Whole and exact, since it is compared with the row's own; what HTML cannot hold stays out of reach of a filter."""
+    return "".join(f"&#{ord(c)};" if c in "&\"<>'\r\n" else c for c in value)
