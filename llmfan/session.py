@@ -6,8 +6,6 @@ import asyncio
 import datetime as dt
 import gc
 import math
-import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +17,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from llmfan.audit import Audit
+from llmfan.audit import Arrivals, Audit
+from llmfan.carrying import warning as too_fast
 from llmfan.conduct.attempt import Attempts
 from llmfan.conduct.bookkeeper import Bookkeeper
 from llmfan.conduct.run import Bounds, Run
@@ -44,6 +43,7 @@ from llmfan.scheduling.memory import remember
 from llmfan.settings import Fleet
 from llmfan.simulation.answers import Answers
 from llmfan.summary import document
+from llmfan.surroundings import catch_signals, loop_factory, spelled_moment
 from llmfan.wiring import Crew, Moments, build_dispatcher, expect, network, scopes
 
 #: Grades an answer: 1 right, 0 wrong, between them partly; None: it could not be judged.
@@ -104,7 +104,7 @@ class Session:
         try:
             self._tell_lost(past, journal)
             journal.open_slots()
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            with asyncio.Runner(loop_factory=loop_factory()) as runner:
                 outcome = runner.run(self._conduct(journal, past, header))
         finally:
             self.ledger.close()
@@ -188,6 +188,8 @@ class Session:
             if not options.simulate:  # a simulated fleet begins with fresh windows, whatever the folder holds
                 remember(crew.lanes, past.recent.sent(), clock(), clerk.recall(clock()))
                 expect(dispatcher, per_scope, options.mode)
+            if options.rate is not None and (said := too_fast(dispatcher, options.rate, per_scope, clock())):
+                self._say(said)
             total = per_scope * len(where)
             dispatcher.purse.spent = self.accumulator.merged().cost or 0.0  # of earlier sessions
             transport = network(options, clock)
@@ -208,10 +210,10 @@ class Session:
             attempts.tell = answers.tell if options.simulate else None
             bounds = Bounds(max_duration=options.max_duration, max_stall=options.max_stall, wait=options.wait)
             run = Run(
-                dispatcher, attempts, scribe, watcher, clock, bounds, clerk, describe_wait=_when(moments),
+                dispatcher, attempts, scribe, watcher, clock, bounds, clerk, describe_wait=spelled_moment(moments),
                 tripped=self.gatekeeper.look,
             )  # fmt: skip
-            _catch_signals(run)
+            catch_signals(run)
             gc.freeze()  # a collection need not walk through what was loaded, again and again
             gc.enable()
             self.audit.begin()
@@ -223,9 +225,10 @@ class Session:
 
     def _sum_up(self, run: Run, crew: Crew, total: int, header: dict[str, Any], now: float) -> Outcome:
         unsent = max(0, total - self.accumulator.done)
-        ideal = ideal_of_run(
-            self.accumulator, crew.lanes, scopes(crew.lanes, self.options.mode), self.options.concurrency, run.started
-        )
+        places = scopes(crew.lanes, self.options.mode)
+        ideal = None  # of an open loop it is the arrivals that say how long it takes
+        if self.options.rate is None:
+            ideal = ideal_of_run(self.accumulator, crew.lanes, places, self.options.concurrency, run.started)
         last_claim = run.dispatcher.last_claim - run.started + run.scribe.offset
         hedges = run.dispatcher.finish.hedges
         nearness = efficiency(
@@ -264,32 +267,19 @@ class Session:
             print(text, file=sys.stderr)
 
 
+def _arrivals(run: Run) -> Arrivals | None:
+    table = run.dispatcher.waiting.table
+    if table is None:
+        return None
+    return Arrivals(
+        planned=table.planned, planned_s=table.planned_s, sent=table.sent, sent_s=table.sent_s, capped=table.capped
+    )
+
+
 def _simulated(fleet: Fleet, options: RunOptions, answers: Answers) -> AbstractAsyncContextManager[dict[str, str]]:
     from llmfan.simulation.fleet import loopback
 
     return loopback(fleet, options.seed, options.speed, answers)
-
-
-def _catch_signals(run: Run) -> None:
-    """Signals belong to the top: the first drains, the second leaves at once. SIGHUP counts as SIGTERM."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        meant = signal.SIGTERM if number == signal.SIGHUP else number
-        loop.add_signal_handler(number, run.interrupted, int(meant))
-
-
-def _when(moments: Moments) -> Callable[[float], str]:
-    return lambda moment: "at " + moments.wall(moment).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if os.environ.get("LLMFAN_LOOP") == "asyncio":
-        return None
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 def _nothing() -> Digests:

@@ -15,12 +15,12 @@ from llmfan.dialects.classify import classify, from_fault
 from llmfan.dialects.reports import ReportReader
 from llmfan.inputs.catalogue_files import dialect_name
 from llmfan.limits.axes import MeterShop, pacing_axis
-from llmfan.limits.gauge import Gauge
+from llmfan.limits.gauge import SHORT, Gauge
 from llmfan.limits.window import Meter
 from llmfan.options import RunOptions
 from llmfan.ports import Clock, Endpoint, Transport
 from llmfan.records import Failure, Prompt, Report, Target
-from llmfan.scheduling.arrivals import arrivals
+from llmfan.scheduling.arrivals import arrivals, highest
 from llmfan.scheduling.dispatcher import Dispatcher
 from llmfan.scheduling.estimate import Estimator
 from llmfan.scheduling.failover import Policy
@@ -31,6 +31,8 @@ from llmfan.scheduling.purse import Purse
 from llmfan.settings import Fleet, KeySettings, ModelSettings, Preset, Provider
 
 IDLE_S = 30.0
+#: A limit carries a load with ease that takes no more than this share of it.
+EASY = 0.8
 
 
 class Moments:
@@ -215,17 +217,26 @@ def _feeds(feeds: dict[str, Feed], options: RunOptions, jobs: int) -> tuple[Mapp
     """With `--rate`: every feed keeps to one timetable. What is not left to do takes no arrival."""
     if (rate := options.rate) is None:
         return feeds, None
-    table = Timetable(lambda: arrivals(rate, Random(f"{options.seed} arrivals")), jobs)
+    table = Timetable(lambda: arrivals(rate, Random(f"{options.seed} arrivals")), jobs, highest(rate))
     return {scope: Punctual(feed, table) for scope, feed in feeds.items()}, table
 
 
 def expect(dispatcher: Dispatcher, jobs_per_scope: int, mode: str) -> None:
-    """Tells each limit how much of the batch it will carry: what fits into a window may leave at once."""
+    """Tells each limit how much of the batch it will carry: what fits into a window may leave at once.
+
+    In an open loop that a limit carries with ease, no prompt is kept for even spacing: it is for long queues.
+    """
     paces = [group.pace for group in dispatcher.groups if group.lanes]
     whole = sum(pace.limit / pace.period for pace in paces)
+    table = dispatcher.waiting.table
     for pace in paces:
+        own = pace.limit / pace.period
         spread = mode == "spread" and whole > 0 and not math.isinf(whole)
-        pace.expect(jobs_per_scope * pace.limit / pace.period / whole if spread else jobs_per_scope)
+        jobs = jobs_per_scope * pace.limit / pace.period / whole if spread else jobs_per_scope
+        if table is not None:
+            share = max(own / whole, 1.0 / len(paces)) if spread else 1.0  # keys take turns as long as all can
+            jobs = min(jobs, SHORT * pace.limit) if table.most * share <= EASY * own else jobs
+        pace.expect(jobs)
 
 
 def network(options: RunOptions, clock: Clock) -> Transport:

@@ -11,6 +11,7 @@ import typer
 from llmfan.cli.init import init
 from llmfan.cli.plan import plan
 from llmfan.cli.probe import probe
+from llmfan.cli.report import report
 from llmfan.cli.run import run
 from llmfan.cli.status import status
 from llmfan.cli.version import show_version
@@ -28,6 +29,7 @@ app.command(epilog="Example: llmfan init --only NAME --yes")(init)
 app.command(epilog="Example: llmfan probe NAME NAME#2; in CI: llmfan probe --require 3 --json")(probe)
 app.command(epilog="Example: llmfan status --key NAME#2; while a run goes: llmfan status --watch")(status)
 app.command(epilog="Example: llmfan run prompts.jsonl -p providers.yaml --limit 100")(run)
+app.command(epilog="Example: llmfan report runs/NAME; in CI: llmfan report RUN --md -")(report)
 app.command(epilog="Example: llmfan plan prompts.jsonl -p providers.yaml --what-if NAME.keys=3")(plan)
 
 

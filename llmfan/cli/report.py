@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,21 +12,27 @@ from llmfan.cli import given
 from llmfan.cli.version import show_version
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
     from llmfan.reporting.folder import RunFolder
     from llmfan.reporting.outlets import Outlet
 
-_FORMS, _GENERAL = "Other forms (without -o they are written in place of the page)", "General"
+#: A file's form has this name everywhere; no provider is meant.
+_BATCH = "--openai-batch"
+_FORMS, _GENERAL = "In place of the page, or with -o beside it", "General"
 
 
 # One option a line, so that it reads as a table.
 # fmt: off
 def report(
-    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN…]", help="Folders of runs, ended or not; default: the newest under runs/.")] = None,
+    runs: Annotated[list[str] | None, typer.Argument(metavar="RUN", help="Folders of runs, ended or not; default: the newest under runs/.")] = None,
     out: Annotated[str | None, typer.Option("--out", "-o", metavar="FILE", help="The HTML page; default RUN/report.html, of several runs ./report.html. Only an earlier page is written over.")] = None,
     md: Annotated[str | None, typer.Option("--md", metavar="FILE|-", help="The summary as Markdown.", rich_help_panel=_FORMS)] = None,
     csv: Annotated[str | None, typer.Option("--csv", metavar="FILE|-", help="Every result, for spreadsheets.", rich_help_panel=_FORMS)] = None,
     parquet: Annotated[str | None, typer.Option("--parquet", metavar="FILE", help="Every result, with types.", rich_help_panel=_FORMS)] = None,
-    batch_output: Annotated[str | None, typer.Option("--openai-batch", metavar="FILE|-", help="Every result of one run as a line of a batch's output file.", rich_help_panel=_FORMS)] = None,
+    batch_output: Annotated[str | None, typer.Option(_BATCH, metavar="FILE|-", help="Every result of one run as a line of a batch's output file.", rich_help_panel=_FORMS)] = None,
     definitions: Annotated[bool, typer.Option("--definitions", help="What every figure means: name, unit, which way is better, formula.")] = False,
     providers: Annotated[str | None, typer.Option("--providers", "-p", metavar="FILE", envvar="LLMFAN_PROVIDERS", help="Not used here: a run's folder says what its fleet was.", hidden=True)] = None,
     env_file: Annotated[str | None, typer.Option("--env-file", metavar="FILE", help="Not used here.", hidden=True)] = None,
@@ -37,21 +43,21 @@ def report(
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=show_version, rich_help_panel=_GENERAL)] = False,
 ) -> None:
     # fmt: on
-    """Show what runs did: a page that opens offline, or Markdown, CSV, Parquet. Reads their folders and sends nothing."""
+    """Show what runs did: a page that opens offline, or Markdown, CSV, Parquet. Reads their folders, sends nothing."""
     from llmfan.reporting.outlets import check_outlets, outlets
 
     if definitions:
         _print_definitions(json_)
         return
     opened = _opened(runs or [], quiet)
-    wanted = {"--out": out, "--md": md, "--csv": csv, "--parquet": parquet, "--openai-batch": batch_output}
+    wanted = {"--out": out, "--md": md, "--csv": csv, "--parquet": parquet, _BATCH: batch_output}
     if not json_ and not any(wanted.values()):
         wanted["--out"] = str(opened[0].path / "report.html") if len(opened) == 1 else "report.html"
-    chosen = outlets(wanted, "--openai-batch")
+    chosen = outlets(wanted, _BATCH)
     check_outlets(chosen, opened, stdout_taken=json_)
     taken = json_ or any(outlet.stdout for outlet in chosen)
     for outlet in chosen:
-        _put(outlet, opened, quiet, verbose, None if outlet.stdout else sys.stderr if taken else sys.stdout)
+        _put(outlet, opened, quiet, verbose, sys.stderr if taken else sys.stdout)
     if json_:
         _print_summaries(opened)
 
@@ -62,19 +68,21 @@ def _opened(names: list[str], quiet: bool) -> list[RunFolder]:
     from llmfan.outputs.clean import clean
     from llmfan.reporting.folder import newest, open_runs
 
-    if names:
-        return open_runs(map(Path, names))
-    found = newest(RUNS)
-    if found is None:
-        raise UserError(f"no run was named, and there is none under {RUNS}/")
-    given.tell_lines([f"the newest run: {clean(str(found), 2000)}"], quiet)
-    return open_runs([found])
+    paths = [Path(name) for name in names]
+    if not paths:
+        found = newest(RUNS)
+        if found is None:
+            raise UserError(f"no run was named, and there is none under {RUNS}/")
+        given.tell_lines([f"the newest run: {clean(str(found), 2000)}"], quiet)
+        paths = [found]
+    opened = open_runs(paths)
+    open_ended = [clean(str(run.path), 2000) for run in opened if not run.ended]
+    given.tell_lines([f"{path}: the run has not ended; this is what it has so far" for path in open_ended], quiet)
+    return opened
 
 
-def _put(outlet: Outlet, runs: list[RunFolder], quiet: bool, verbose: bool, tell: object) -> None:
+def _put(outlet: Outlet, runs: list[RunFolder], quiet: bool, verbose: bool, told: IO[str]) -> None:
     """Writes one of the files and says where it is: on stdout, unless a document goes there."""
-    from typing import IO, cast
-
     from llmfan.outputs.clean import clean
     from llmfan.reporting.placing import place
 
@@ -85,8 +93,8 @@ def _put(outlet: Outlet, runs: list[RunFolder], quiet: bool, verbose: bool, tell
         sys.stdout.buffer.flush()
         return
     place(Path(outlet.path), write)
-    if tell is sys.stdout or not quiet:
-        print(clean(outlet.path, 4000), file=cast("IO[str]", tell))
+    if told is sys.stdout or not quiet:
+        print(clean(outlet.path, 4000), file=told)
 
 
 def _print_summaries(runs: list[RunFolder]) -> None:
@@ -103,21 +111,29 @@ def _print_summaries(runs: list[RunFolder]) -> None:
 
 def _print_definitions(as_json: bool) -> None:
     from llmfan.outputs.tables import summary_console
-    from llmfan.reporting.definitions import NAMES, definitions, unit
+    from llmfan.reporting.definitions import NAMES, definitions, document, graders, unit
 
     console = summary_console(sys.stdout)
     if as_json:
         import msgspec
 
-        console.file.write(msgspec.json.encode(definitions()).decode() + "\n")
+        console.file.write(msgspec.json.encode(document()).decode() + "\n")
         console.file.flush()
         return
+    figures = [(each["name"], unit(each), each["better"] or "—", each["formula"]) for each in definitions()]
+    console.print(_table(("figure", "unit", "better", "formula"), figures))
+    console.print(f"\n{NAMES}\n")
+    compared = [(each["name"], each["normalisation"]) for each in graders()]
+    console.print(_table(("grader", "how an answer is compared"), compared))
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """The last column takes what is left, and wraps."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for title in ("figure", "unit", "better", "formula"):
-        table.add_column(title, overflow="fold", no_wrap=title != "formula")
-    for each in definitions():
-        table.add_row(each["name"], unit(each), each["better"] or "—", each["formula"])
-    console.print(table)
-    console.print(f"\n{NAMES}")
+    for title in titles:
+        table.add_column(title, overflow="fold", no_wrap=title != titles[-1])
+    for row in rows:
+        table.add_row(*row)
+    return table

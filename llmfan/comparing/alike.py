@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from llmfan.comparing.side import Answers, Side
+from llmfan.comparing.arrays import Answers
+from llmfan.comparing.side import Side
 from llmfan.errors import UserError
 
 #: Of run.json's "shaping": what makes other answers of the same prompts.
@@ -23,9 +24,8 @@ def check(base: Side, new: Side, anyway: bool) -> list[str]:
     """What differs; refused (2) unless `anyway`."""
     found = list(differences(base, new))
     if found and not anyway:
-        raise UserError(
-            f"{base.name} and {new.name} are not comparable: {'; '.join(found)} (to compare what is in common: --anyway)"
-        )
+        said = f"{base.name} and {new.name} are not comparable: {'; '.join(found)}"
+        raise UserError(f"{said} (to compare what is in common: --anyway)")
     return found
 
 

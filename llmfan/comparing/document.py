@@ -79,10 +79,17 @@ def _judged(found: Findings, min_effect: float) -> list[dict[str, Any]]:
 
 
 def _metric(row: Row, p: float, min_effect: float) -> dict[str, Any]:
-    """`significant` leaves the minimum effect out: a gate brings its own."""
+    """`significant` leaves the minimum effect out: a gate brings its own.
+
+    Beside its test a figure needs its own interval to exclude 0: that its distribution changed is not yet that this
+    part of it did. Not so a median: it is what the rank tests are about, and they see more than its interval, which
+    rests on the few answers around it.
+    """
     change = row.new / row.base - 1 if row.base > 0 else None
     low, high = row.interval if row.base > 0 else (None, None)
-    significant = p < significance.ALPHA and row.new != row.base and _excludes_none(change, low, high)
+    significant = p < significance.ALPHA and row.new != row.base
+    if not row.middle:
+        significant = significant and _excludes_none(change, low, high)
     verdict = "no change"
     if significant and (change is None or abs(change) >= min_effect):
         verdict = "better" if (row.new > row.base) is row.higher else "worse"
@@ -123,7 +130,7 @@ def _side_by_side(base: Side, new: Side, gates: Sequence[Gate]) -> dict[str, Any
                 found.append(figure(f"{known}[{name}]", *values))
     return {
         "tests": 0, "questions": 0, "metrics": [], "figures": found, "gates": [],
-        "notes": [f"of {alone} there is a summary alone: figures side by side, and no test of whether they mean anything"],
+        "notes": [f"of {alone} there is a summary alone: figures side by side, with no test of what they mean"],
     }  # fmt: skip
 
 

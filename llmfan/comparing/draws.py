@@ -8,13 +8,13 @@ together as the pairs do.
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import betaincinv, ndtr
+from scipy.special import betaincinv, ndtr  # type: ignore[import-untyped, unused-ignore]
 
-from llmfan.comparing.side import Values
+from llmfan.comparing.arrays import Values
 
 DRAWS = 2000
 #: Up to so many values a mean is resampled; beyond, it is as good as normal.
-RESAMPLED = 5000
+RESAMPLED = 1000
 _LOW, _HIGH = 0.025, 0.975
 Interval = tuple[float | None, float | None]
 Chance = np.random.Generator
@@ -63,9 +63,9 @@ def of_shares(k_x: float, n_x: int, k_y: float, n_y: int, rng: Chance) -> Interv
     return ends(rng.binomial(n_y, k_y / n_y, DRAWS) / n_y, rng.binomial(n_x, k_x / n_x, DRAWS) / n_x)
 
 
-def of_paired_shares(both: int, only_x: int, only_y: int, neither: int, rng: Chance) -> Interval:
-    n = both + only_x + only_y + neither
-    drawn = rng.multinomial(n, np.array([both, only_x, only_y, neither]) / n, DRAWS)
+def of_paired_shares(both: int, only_x: int, only_y: int, n: int, rng: Chance) -> Interval:
+    cells = np.array([both, only_x, only_y, n - both - only_x - only_y])
+    drawn = rng.multinomial(n, cells / n, DRAWS)
     return ends((drawn[:, 0] + drawn[:, 2]).astype(float), (drawn[:, 0] + drawn[:, 1]).astype(float))
 
 

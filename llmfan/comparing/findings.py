@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from llmfan.comparing import draws, pace, significance
+from llmfan.comparing.arrays import Answers, Mask, Values
 from llmfan.comparing.joining import Entry, Joined
-from llmfan.comparing.side import Answers, Mask, Values
 from llmfan.comparing.significance import Test
 
 #: From so many observations a side on, a figure is tested.
 LEAST = 10
 #: A quantile is tested from so many observations on either side of it.
 BESIDE = 5
+QUANTILES = {"p50": 0.50, "p95": 0.95, "p90": 0.90, "p99": 0.99}
 #: Two runs are compared prompt by prompt where at least this share of either's answers have their counterpart.
 PAIRED_FROM = 0.8
 #: A slower tail is looked for beyond this quantile of both runs together.
 TAIL = 0.95
 _TIMES = ("latency_s", "ttft_s", "ttfo_s", "tpot_s")
-_QUANTILES = (("p50", 0.50), ("p95", 0.95), ("p90", 0.90), ("p99", 0.99))
-#: Of each answer, on average: as totals they would only say how many were answered.
+#: Of each answer, on average: as totals they would only say how many were answered. Fewer are better: they are time
+#: and money, and whether the answers are as good is for accuracy to say.
 _AMOUNTS = ("output_tokens", "cost_usd")
 
 
@@ -41,6 +42,10 @@ class Row:
     n_new: int
     paired: bool = False
     higher: bool = False  # is better
+
+    @property
+    def middle(self) -> bool:
+        return self.metric.endswith("_p50")
 
     @property
     def name(self) -> str:
@@ -105,8 +110,8 @@ def _times(found: Findings, joined: Joined, entry: Entry, metric: str, rng: draw
     tail = middle
     if metric == "latency_s":
         tail += found.test(entry, "speed", significance.beyond(x, y, sample.paired, TAIL))
-    for statistic, q in _QUANTILES:
-        if few * (1 - q) < BESIDE - 1e-9:
+    for statistic, q in QUANTILES.items():
+        if few < needed(statistic):
             if statistic == "p95":
                 _untested(found, f"{name}_p95", entry, draws.quantile(x, q), draws.quantile(y, q))
             continue
@@ -116,6 +121,11 @@ def _times(found: Findings, joined: Joined, entry: Entry, metric: str, rng: draw
         found.rows.append(_row(f"{name}_{statistic}", entry, values, interval, tests, sample))
     interval = draws.of_means(x, y, sample.paired, rng)
     found.rows.append(_row(f"{name}_mean", entry, (float(x.mean()), float(y.mean())), interval, middle, sample))
+
+
+def needed(statistic: str) -> int:
+    """Observations a side from which on it is tested."""
+    return max(LEAST, round(BESIDE / (1 - QUANTILES[statistic]))) if statistic in QUANTILES else LEAST
 
 
 def _amounts(found: Findings, joined: Joined, entry: Entry, metric: str, rng: draws.Chance) -> None:
@@ -164,11 +174,9 @@ def _accuracy(found: Findings, joined: Joined, entry: Entry, rng: draws.Chance) 
         _untested(found, "accuracy", entry, *values)
         return
     if sample.paired:
-        cells = [int(np.sum(cell)) for cell in (
-            right_x & right_y, right_x & ~right_y, ~right_x & right_y, ~right_x & ~right_y
-        )]  # fmt: skip
-        p = significance.discordant(cells[1], cells[2])
-        interval = draws.of_paired_shares(*cells, rng)
+        only_x, only_y = int(np.sum(right_x & ~right_y)), int(np.sum(~right_x & right_y))
+        p = significance.discordant(only_x, only_y)
+        interval = draws.of_paired_shares(int(np.sum(right_x & right_y)), only_x, only_y, len(right_x), rng)
     else:
         counts = int(right_x.sum()), len(right_x), int(right_y.sum()), len(right_y)
         p, interval = significance.shares(*counts), draws.of_shares(*counts, rng)
@@ -216,19 +224,14 @@ def _pace(found: Findings, joined: Joined, entry: Entry, rng: draws.Chance) -> N
     new = pace.of(joined.new, joined.new_requests, entry.new_requests)
     if base is None or new is None:
         return
-    for metric, x, y in _paces(base, new):
-        tests = found.test(entry, "throughput", significance.location(x, y, False))
-        interval = draws.of_means(x, y, False, rng)
+    slices = {"requests_per_s": (base.requests, new.requests), "output_tokens_per_s": (base.tokens, new.tokens)}
+    for metric, (x, y) in slices.items():
+        if not x.any() or not y.any():
+            continue
+        tests = found.test(entry, "throughput", significance.course(x, y))
+        interval = draws.of_means(x, y, True, rng)
         values = float(x.mean()), float(y.mean())
         found.rows.append(Row(metric, entry.name, *values, interval, tests, base.n, new.n, higher=True))
-
-
-def _paces(
-    base: pace.Pace, new: pace.Pace
-) -> Iterator[tuple[Literal["requests_per_s", "output_tokens_per_s"], Values, Values]]:
-    yield "requests_per_s", base.requests, new.requests
-    if base.tokens.any() and new.tokens.any():
-        yield "output_tokens_per_s", base.tokens, new.tokens
 
 
 def _row(

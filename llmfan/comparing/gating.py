@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from llmfan.comparing import pace
+from llmfan.comparing.findings import needed
 from llmfan.errors import UserError
+from llmfan.measures.gate_values import spelled
 from llmfan.measures.gate_words import sentence
 from llmfan.measures.gates import Gate, parse
 
@@ -36,7 +39,8 @@ def judged(gate: Gate, metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     name = f"{gate.figure.name}[{gate.name}]" if gate.name else gate.figure.name
     entry = next((each for each in metrics if each["metric"] == name), None)
     if entry is None:
-        why = f"{sentence(gate, None)} (too few answers, or none in one of the runs)"
+        least = pace.LEAST if gate.figure.metric.name in PACES else needed(gate.figure.statistic)
+        why = f"{name} is tested from {least:,} observations a run on, and there are fewer, so this gate cannot hold"
         return {"expr": gate.expr, "value": None, "held": False, "why": why}
     change = entry["change"]
     if change is None:
@@ -50,9 +54,10 @@ def judged(gate: Gate, metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _from_nothing(gate: Gate, entry: Mapping[str, Any]) -> dict[str, Any]:
     grew = float("inf") if entry["new"] > 0 else 0.0
     held = not entry["significant"] or gate.holds(grew)
-    why = f"{entry['metric']} was 0 and is {entry['new']:.3g}, {'' if entry['significant'] else 'no more than noise '}"
-    why += f"(p = {entry['p_value']:.2g})"
-    return {"expr": gate.expr, "value": None, "held": held, "why": why}
+    now = spelled(entry["new"], gate.figure.metric.unit)
+    noise = "" if entry["significant"] or not grew else f", no more than noise (p = {entry['p_value']:.2g})"
+    why = f"{entry['metric']} was 0 and is {now}{noise}"
+    return {"expr": gate.expr, "value": None if grew else 0.0, "held": held, "why": why}
 
 
 def _check_tested(gate: Gate) -> None:
@@ -68,7 +73,8 @@ def _reason(metric: str, statistic: str) -> str:
     if statistic == "max":
         return "a maximum is one answer, and no test can tell whether it means anything (use p95 or p99)"
     if metric in ("wait_s", "total_s", "retry_s"):
-        return f"{metric} is no independent sample: each request waits for those before it (use latency, ttft or requests_per_s)"
+        other = "use latency, ttft or requests_per_s"
+        return f"{metric} is no independent sample: each request waits for those before it ({other})"
     if metric == "itl_s":
         return "the gaps within one answer are no independent samples (use tpot)"
     if metric in ("failed", "rate_limited", "right", "wrong"):

@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from llmfan.comparing.side import Answers, Mask, Numbers, Requests, Side, Target
+from llmfan.comparing.arrays import Answers, Mask, Numbers, Requests, Target
+from llmfan.comparing.side import Side
 from llmfan.errors import UserError
 
 By = Literal["provider", "model", "key"]
@@ -64,9 +65,8 @@ def _aligned(base: Side, new: Side, at_base: Numbers, at_new: Numbers) -> Joined
     lost = [len(base.answers) - len(at_base), len(new.answers) - len(at_new)]
     said = []
     if any(lost):
-        said.append(
-            f"{len(at_base):,} jobs ended in both runs and are compared; left out: {lost[0]:,} of BASE, {lost[1]:,} of NEW"
-        )
+        left_out = f"left out: {lost[0]:,} of BASE, {lost[1]:,} of NEW"
+        said.append(f"{len(at_base):,} jobs ended in both runs and are compared; {left_out}")
     return _pair(base, new, base.answers.take(at_base), new.answers.take(at_new), True, said)
 
 
@@ -138,10 +138,12 @@ def _kind(joined: Joined, name: str) -> By:
 
 
 def _entry(joined: Joined, name: str, by: By | None) -> Entry:
-    masks = [_mask(part.target, part.targets, name, by) for part in (
-        joined.base, joined.new, joined.base_requests, joined.new_requests
-    )]  # fmt: skip
-    return Entry(name, *masks, same_as_whole=by is not None and all(mask.all() for mask in masks))
+    base, new = (_mask(answers.target, answers.targets, name, by) for answers in (joined.base, joined.new))
+    sent, resent = (
+        _mask(requests.target, requests.targets, name, by) for requests in (joined.base_requests, joined.new_requests)
+    )
+    alone = by is not None and all(mask.all() for mask in (base, new, sent, resent))
+    return Entry(name, base, new, sent, resent, same_as_whole=alone)
 
 
 def _mask(target: Numbers, targets: list[Target], name: str, by: By | None) -> Mask:

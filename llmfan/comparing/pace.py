@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llmfan.comparing.side import Answers, Mask, Requests, Values
+from llmfan.comparing.arrays import Answers, Mask, Requests, Values
 
 SLICES = 20
 #: Fewer completions than this make no rates worth testing.

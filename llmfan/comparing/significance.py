@@ -1,4 +1,4 @@
-"""How likely so large a difference is where nothing changed: one p-value a hypothesis, corrected for how many there are.
+"""How likely so large a difference is where nothing changed: a p-value each, corrected for how many there are.
 
 Tests belong to questions ("is this provider slower?"): within one they are much alike (TTFT and latency of the same
 answers), so a question's p-value is Simes's; over the questions it is Holm's. That keeps the chance that anything at
@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import stats  # type: ignore[import-untyped, unused-ignore]
 
-from llmfan.comparing.side import Mask, Values
+from llmfan.comparing.arrays import Mask, Values
 
-#: How often, of a hundred comparisons of runs that do not differ, one may say that anything changed. Measured with
-#: tests/benchmarks/bench_compare.py: at 0.05 a tenth slower is found no more often to speak of, and noise twice as often.
-ALPHA = 0.025
+#: The chance that a comparison of runs that do not differ says that anything changed is below this. Measured
+#: (tests/benchmarks/bench_compare.py): with 0.05 a tenth slower is found hardly more often, and noise twice as often.
+ALPHA = 0.03
 #: Pieces of a run between which shares are looked at for clumps.
 PIECES = 20
 #: The 95th percentile of chi² / 19: only what clumps more than chance does is taken for clumped.
@@ -46,6 +46,15 @@ def location(x: Values, y: Values, paired: bool) -> float | None:
     if x.min() == x.max() == y.min() == y.max():
         return None
     return float(stats.mannwhitneyu(x, y, method="asymptotic").pvalue)
+
+
+def course(x: Values, y: Values) -> float | None:
+    """Slices of two runs' time, each with its counterpart: both begin, fill up and drain alike."""
+    differences = y - x
+    if not np.any(differences):
+        return None
+    method = "exact" if np.all(differences) else "approx"
+    return float(stats.wilcoxon(differences, zero_method="pratt", method=method).pvalue)
 
 
 def beyond(x: Values, y: Values, paired: bool, q: float) -> float | None:
@@ -81,7 +90,7 @@ def _fisher(k_x: int, n_x: int, k_y: int, n_y: int) -> float:
 
 
 def clumping(flags: Mask) -> float:
-    """By how much the counts of a run's pieces vary beyond chance: refusals come in bursts, and a burst is one event."""
+    """By how much counts of a run's pieces vary beyond chance: refusals come in bursts, and a burst is one event."""
     rate = flags.mean() if len(flags) else 0.0
     if not 0 < rate < 1 or len(flags) < 2 * PIECES:
         return 1.0

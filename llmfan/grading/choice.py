@@ -17,8 +17,8 @@ from llmfan.grading.conclusion import boxed
 from llmfan.grading.plain import bare, plain, unwrapped
 
 SAYS = (
-    "the letter that the answer picks (alone, in brackets, in \\boxed{}, after \"answer is\", before its option's text), "
-    "case, brackets and Markdown aside; the articles \"a\" and \"I\" are no letters; two at once are wrong; of a list, any"
+    'the letter that the answer picks (alone, in brackets, in \\boxed{}, after "answer is", before its option\'s text), '
+    'case, brackets and Markdown aside; the articles "a" and "I" are no letters; two at once are wrong; of a list, any'
 )
 _EXPECTED = re.compile(r"\W*(?:(?:option|answer|choice)\b\W*)?([A-Za-z])\W*", re.IGNORECASE)
 _FILL = (
@@ -28,23 +28,31 @@ _FILL = (
 #: One letter that stands for an option. What follows an A or an I must not make a word of a sentence of it.
 _LETTER = (
     r"(?P<open>[(\[]\s*)?(?<![\w'])(?P<letter>[A-Za-z])(?![\w'])(?(open)\s*[)\]])"
-    r"(?P<more>\s*(?:,|/|&|\bor\b|\band\b)\s*(?:option\s+)?[(\[]?[A-Za-z](?![\w'])[)\]]?(?!\s+\w))?"
+    r"(?P<more>\s*(?:,|/|&|\bor\b|\band\b)\s*(?:option\s+)?[(\[]?(?:[B-HJ-Z](?![\w'])|[AI](?![\w'])(?!\s+\w))[)\]]?)?"
 )
 _STATED = re.compile(
     r"(?:<answer>|\b(?:answer|solution)\b|\b(?:correct|right|best|final)\s+(?:option|choice|one|letter|answer)\b"
-    r"|答案)(?:\s+(?:to|for)\s[^\n.:]{1,60}?(?=\sis\b|:))?[^\w(\[\n]{0,6}" + _FILL + r"{0,8}[^\w(\[]{0,8}是?[^\w(\[]{0,4}" + _LETTER,
-    re.IGNORECASE,
-)
-_CONFIRMED = re.compile(
-    _LETTER + r"[^\w\n]{0,4}\s(?:is|was|would\s+be|must\s+be)\s+(?:(?:the|clearly|most|likely|therefore)\s+)*(?:correct|right|best|answer)\b",
-    re.IGNORECASE,
-)
-_CHOSEN = re.compile(
-    r"\b(?:choose|chose|choosing|pick|picked|select|go\s+with|going\s+with|option|choice)\b[^\w(\[\n]{0,4}" + _FILL + r"{0,4}[^\w(\[\n]{0,4}"
+    r"|答案)(?:\s+(?:to|for)\s[^\n.:]{1,60}?(?=\sis\b|:))?[^\w(\[\n]{0,6}"
+    + _FILL
+    + r"{0,8}[^\w(\[]{0,8}是?[^\w(\[]{0,4}"
     + _LETTER,
     re.IGNORECASE,
 )
-_LINE = re.compile(r"\s*(?:[-*•>#]+\s+)?(?:option\s+)?" + _LETTER + r"(?:\s*$|\s*[).:\]—-]|(?(open)\s|(?!)))", re.IGNORECASE)
+_CONFIRMED = re.compile(
+    _LETTER
+    + r"[^\w\n]{0,4}\s(?:is|are|was|would\s+be|must\s+be)\s+(?:(?:the|clearly|most|likely|therefore)\s+)*(?:correct|right|best|answer)\b",
+    re.IGNORECASE,
+)
+_CHOSEN = re.compile(
+    r"\b(?:choose|chose|choosing|pick|picked|select|go\s+with|going\s+with|option|choice)\b[^\w(\[\n]{0,4}"
+    + _FILL
+    + r"{0,4}[^\w(\[\n]{0,4}"
+    + _LETTER,
+    re.IGNORECASE,
+)
+_LINE = re.compile(
+    r"\s*(?:[-*•>#]+\s+)?(?:option\s+)?" + _LETTER + r"(?:\s*$|\s*[).:\]—-](?!\w)|(?(open)\s|(?!)))", re.IGNORECASE
+)
 _ALONE = re.compile(_LETTER)
 _GOES_ON = re.compile(r"\s+(?:because|since|as|for|due|given|based|which|by|is|was)\b|\s*(?:[^\w\s]|$)|\s*\n")
 

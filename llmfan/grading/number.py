@@ -22,7 +22,7 @@ from llmfan.grading.conclusion import boxed, hashed, stated
 from llmfan.grading.numerals import Numeral, numerals, readable
 
 SAYS = (
-    "the number after ####, in \\boxed{}, or after \"answer is\", else the last one; thousands separators, currency, units, "
+    'the number after ####, in \\boxed{}, or after "answer is", else the last one; thousands separators, currency, units, '
     "fractions, percent signs, ordinals, Markdown and LaTeX are read as people write them; whole numbers must be equal, "
     "others within 0.000001 of the expected one (a share), or within the expect's own tolerance"
 )

@@ -49,7 +49,9 @@ _LONGEST = 400
 _FRACTION = re.compile(r"(\d?)\s*\\[dtc]?frac\s*\{\s*(-?[\d.]{1,40})\s*\}\s*\{\s*([\d.]{1,40})\s*\}")
 _VULGAR = re.compile("(?<=\\d)\\s?(?=[\u00bc-\u00be\u2150-\u215e\u2189])")
 _RAISED = re.compile("(?<=\\d)(?=[⁰¹²³⁴-⁹⁻])")
-_SAID_NEGATIVE = re.compile(rf"(?:\bnegative\s+|(?:\A|\b(?:is|be|was|equals)|[:=])\s*\bminus\s+)(?=[{_MONEY}]?\d)", re.I)
+_SAID_NEGATIVE = re.compile(
+    rf"(?:\bnegative\s+|(?:\A|\b(?:is|be|was|equals)|[:=])\s*\bminus\s+)(?=[{_MONEY}]?\d)", re.I
+)
 
 
 class Numeral(NamedTuple):

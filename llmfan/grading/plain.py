@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 #: Marks that look alike, each to the one on every keyboard. The dash between words (—) is no minus and stays.
-_ALIKE = str.maketrans("‘’‚‛“”„‟«»‐‑‒–−⁄", "''''\"\"\"\"\"\"-----/")
+_ALIKE = str.maketrans("‘’‚‛“”„‟«»‐‑‒–−⁄", '\'\'\'\'""""""-----/')
 _UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 #: Each repetition is bounded or excludes its own end, so that no answer can make one slow.
 _STRONG = re.compile(r"\*\*|__|~~|`")

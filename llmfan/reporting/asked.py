@@ -41,8 +41,7 @@ class Asked:
 
 def asked(run: RunFolder, wanted: Collection[int]) -> Asked:
     """The texts of the lines `wanted`; none of them where the set is not what the run read."""
-    there = run.header.get("prompts")
-    before: dict[str, Any] = there if isinstance(there, dict) else {}
+    before: dict[str, Any] = run.header.get("prompts") or {}
     name = str(before.get("path") or "")
     if not name or not before.get("sha256"):
         return Asked("the prompts are not shown: run.json does not say where they came from")

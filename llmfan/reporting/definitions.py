@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from llmfan.grading.grade import NORMALISATION
 from llmfan.measures.metrics import CLIENT, DISTRIBUTIONS, RUN_TOTALS, STATISTICS, TOTALS, Metric
 
 UNITS = {"": "a number", "s": "seconds", "share": "0 to 1", "1/s": "a second", "USD": "USD", "B": "bytes"}
@@ -17,6 +20,16 @@ def definitions() -> list[dict[str, str]]:
     """One for each figure: `group`, `name`, `unit`, `title`, `better` (`lower`, `higher` or "") and `formula`."""
     groups = (("distribution", DISTRIBUTIONS), ("total", (*TOTALS, *RUN_TOTALS)), ("client", CLIENT))
     return [_definition(group, metric) for group, metrics in groups for metric in metrics]
+
+
+def document() -> dict[str, Any]:
+    """All of it, for programs: the figures, the statistics of a distribution, and how each grader compares."""
+    return {"figures": definitions(), "statistics": [*STATISTICS], "graders": graders()}
+
+
+def graders() -> list[dict[str, str]]:
+    """`name`, and the `normalisation` both sides go through before they are compared."""
+    return [{"name": name, "normalisation": text} for name, text in NORMALISATION.items()]
 
 
 def _definition(group: str, metric: Metric) -> dict[str, str]:

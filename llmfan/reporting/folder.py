@@ -12,6 +12,7 @@ from msgspec import Struct
 from llmfan.errors import Fault, InputFaults, UserError, near
 from llmfan.outputs.journal import ATTEMPTS, RESULTS, RUN, SUMMARY, read_lines
 from llmfan.replay import RETRYING
+from llmfan.reporting.documents import Header, Summary, read_document
 
 T = TypeVar("T")
 #: What belongs to a run, and is no place to write a report to.
@@ -37,8 +38,7 @@ class RunFolder(Struct, frozen=True, kw_only=True):
 
     @property
     def shaping(self) -> dict[str, Any]:
-        found = self.header.get("shaping")
-        return found if isinstance(found, dict) else {}
+        return self.header.get("shaping") or {}
 
     def results(self, decode: Callable[[bytes], T]) -> Iterator[T]:
         return journal(self.path / RESULTS, decode)
@@ -64,10 +64,10 @@ def open_runs(folders: Iterable[Path]) -> list[RunFolder]:
 def open_run(path: Path) -> RunFolder:
     if not path.is_dir():
         raise InputFaults([Fault(str(path), 0, _no_folder(path))])
-    header = _document(path / RUN)
+    header = read_document(path / RUN, Header)
     if header is None:
         raise InputFaults([Fault(str(path), 0, f"holds no run: there is no {RUN} in it")])
-    return RunFolder(path=path, header=header, summary=_of_its_end(_document(path / SUMMARY), header))
+    return RunFolder(path=path, header=header, summary=_of_its_end(read_document(path / SUMMARY, Summary), header))
 
 
 def newest(runs: Path) -> Path | None:
@@ -75,7 +75,7 @@ def newest(runs: Path) -> Path | None:
     dated = []
     for path in runs.glob(f"*/{RUN}"):
         try:
-            header = _document(path) or {}
+            header = read_document(path, Header) or {}
         except InputFaults:
             continue
         sessions = header.get("sessions") or [header.get("started_at")]
@@ -90,7 +90,7 @@ def journal(path: Path, decode: Callable[[bytes], T]) -> Iterator[T]:
         for number, line in enumerate(read_lines(path), 1):
             try:
                 value = decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 if not line.endswith(b"\n"):
                     return
                 said = "not a line of llmfan's; the file was changed by something else"
@@ -100,28 +100,11 @@ def journal(path: Path, decode: Callable[[bytes], T]) -> Iterator[T]:
         raise UserError(f"{path}:{number + 1}: cannot be read: {error.strerror or error}") from None
 
 
-def _document(path: Path) -> dict[str, Any] | None:
-    try:
-        found = msgspec.json.decode(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise InputFaults([Fault(str(path), 0, f"cannot be read: {error.strerror or error}")]) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputFaults([Fault(str(path), 0, f"is damaged: {error}")]) from None
-    if not isinstance(found, dict):
-        raise InputFaults([Fault(str(path), 0, "is damaged: expected an object")])
-    return found
-
-
 def _of_its_end(summary: dict[str, Any] | None, header: dict[str, Any]) -> dict[str, Any] | None:
     """The summary, if it is of the last session: a resumed run keeps the one of the session before while it goes."""
     if summary is None or not header.get("ended_at"):
         return None
-    run = summary.get("run")
-    if not isinstance(run, dict) or not isinstance(summary.get("totals"), dict):
-        return None
-    return summary if run.get("ended_at") in (None, header["ended_at"]) else None
+    return summary if summary["run"].get("ended_at") in (None, header["ended_at"]) else None
 
 
 def _no_folder(path: Path) -> str:

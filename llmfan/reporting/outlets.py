@@ -84,7 +84,7 @@ def _markdown(runs: Sequence[RunFolder]) -> Made:
     texts = [markdown(summary_of(run)) for run in runs]
     if len(runs) > 1:
         texts = [f"# {code(run.name, 200)}\n\n{text}\n" for run, text in zip(runs, texts, strict=True)]
-    return pieces(texts), [_unfinished(run) for run in runs if not run.ended]
+    return pieces(texts), []
 
 
 def _csv(runs: Sequence[RunFolder]) -> Made:
@@ -115,7 +115,3 @@ def _results(runs: Sequence[RunFolder]) -> Iterator[tuple[str, ResultLine]]:
         name = run.name if names.count(run.name) == 1 else str(run.path)
         for result in run.results(_RESULT.decode):
             yield name, result
-
-
-def _unfinished(run: RunFolder) -> str:
-    return f"{run.name}: the run has not ended: the figures are those of what its journal holds so far"

@@ -110,7 +110,7 @@ def _about_the_run(run: RunFolder, summary: Mapping[str, Any], survey: Survey) -
         yield "there is no summary.json of the last session: the figures were counted from the journal"
     elif totals.get("jobs") != survey.results:
         jobs = int(totals.get("jobs") or 0)
-        yield f"summary.json counts {jobs:,} results and results.jsonl holds {survey.results:,}: one of them was changed"
+        yield f"summary.json counts {jobs:,} results, results.jsonl holds {survey.results:,}: one of them was changed"
     if survey.warmup:
         failed = f" ({survey.warmup_failed:,} of them failed)" if survey.warmup_failed else ""
         yield f"{survey.warmup:,} warm-up results{failed} are in no figure, chart or list"

@@ -26,9 +26,8 @@ def check_place(path: Path, runs: Iterable[RunFolder], *, page: bool) -> None:
         return
     for run in runs:
         mine = [run.path / name for name in OWN_FILES]
-        there = run.header.get("prompts")
-        if isinstance(there, dict) and there.get("path"):
-            mine.append(Path(str(there["path"])))
+        prompts = (run.header.get("prompts") or {}).get("path")
+        mine += [Path(prompts)] if prompts else []
         if any(each.exists() and each.samefile(path) for each in mine):
             raise UserError(f"{path}: belongs to the run {run.path}; name another file")
     if page and not _is_page(path):

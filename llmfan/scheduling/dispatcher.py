@@ -92,8 +92,9 @@ class Dispatcher:
 
     def match(self, now: float) -> list[Claim]:
         """All claims that can be made at `now`."""
-        waiting, claims = self.waiting, list[Claim]()
-        if waiting.table is not None and not self.stopped and waiting.table.look(now):
+        claims: list[Claim] = []
+        waiting, table = self.waiting, self.waiting.table
+        if table is not None and not self.stopped and table.look(now):
             self._board.wake_idle()
         if self.changed and not self.stopped:
             self.changed = self._stranded.look(now)
@@ -107,15 +108,15 @@ class Dispatcher:
             self._board.wake_idle()
         if self.accounts is not None and self.accounts.review(now):
             self.look_again()
-        while self.in_flight < self.concurrency and not self.stopped and waiting.offers:
+        while self.in_flight < self.concurrency and not self.stopped and (table is None or waiting.offers):
             lane = self._board.next_ready()
             if lane is None:
                 break
             claim = self._try(lane, now)
             if claim is not None:
                 claims.append(claim)
-        if waiting.table is not None:
-            self._keep_time(waiting.table, now)
+        if table is not None:
+            self._keep_time(table, now)
         if self.pairs is not None:
             claims += self.pairs.look(now, self.stopped or waiting.left > 0, bool(claims))
         return claims
@@ -127,7 +128,7 @@ class Dispatcher:
             return
         self._board.wake_idle()
         while (lane := self._board.next_ready()) is not None:
-            self._wait(lane, table.next, "the next prompt")
+            self._wait(lane, table.next, "its next prompt")
 
     def next_wake(self) -> float:
         """The moment at which a lane that waits for one may be ready, or a prompt arrives; inf if none does."""
@@ -185,7 +186,7 @@ class Dispatcher:
             if found is None:
                 later = self.waiting.look_again(lane.names, now)
                 if now < later < math.inf:
-                    self._wait(lane, later, "prompts of its own")
+                    self._wait(lane, later, "its next prompt")
                 else:
                     self._board.idle(lane)
                 return None
@@ -200,7 +201,7 @@ class Dispatcher:
                 self.waiting.remove(job, came_back, lane.number)
                 self.ended.append((job, CUT_OFF))
                 continue
-            cost = self.estimator.cost(job, lane, self._max_tokens(job, lane)) if lane.counts_tokens else PLAIN
+            cost = self.cost_of(job, lane)
             at, meter = earliest(lane.meters, cost, now)
             if at == NEVER and meter is not None:
                 self.waiting.remove(job, came_back, lane.number)
@@ -219,6 +220,10 @@ class Dispatcher:
                 return None
             self.waiting.remove(job, came_back, lane.number)
             return self._claim(job, lane, cost, worst, now)
+
+    def cost_of(self, job: Job, lane: Lane) -> Cost:
+        """What a request for this job is expected to take of the lane's limits."""
+        return self.estimator.cost(job, lane, self._max_tokens(job, lane)) if lane.counts_tokens else PLAIN
 
     def _worst(self, job: Job, lane: Lane) -> float:
         """USD at most: the whole of max_tokens, and a prompt a quarter longer than it looks."""
@@ -289,7 +294,7 @@ class Dispatcher:
 
     def _copy(self, job: Job, lane: Lane, now: float) -> Claim | None:
         """A second claim of a job that is in flight elsewhere, if this lane may send at once."""
-        cost = self.estimator.cost(job, lane, self._max_tokens(job, lane)) if lane.counts_tokens else PLAIN
+        cost = self.cost_of(job, lane)
         worst = self._worst(job, lane)
         if not self._could_send(lane, cost, now) or not self.purse.covers(worst) or self.in_flight >= self.concurrency:
             return None
@@ -316,14 +321,14 @@ class Dispatcher:
         provider = lane.provider
         if not provider.proven:
             provider.proven = provider.answered = True
-            self._changed()  # what was sent once already may come here now
+            self.changed = True  # what was sent once already may come here now
         provider.slowest = max(provider.slowest, now - claim.sent)
         self.finish.answered(claim, now - claim.sent, usage.output_tokens)
         lane.group.probing = False
         for cooldown in lane.cooldowns:
             cooldown.answered(claim.sent)
         if provider.circuit.answered():
-            self._changed()
+            self.changed = True
         return spent
 
     def settle_failure(self, claim: Claim, failure: Failure, now: float) -> bool:
@@ -344,7 +349,7 @@ class Dispatcher:
             self._rests.apply(lane, claim.sent, failure, now)
         if failure.free and failure.scope == "request":
             self._fewer(failure, now)
-        self._changed()  # who waits for a better place has to look again
+        self.changed = True  # who waits for a better place has to look again
         self.finish.failed()
         ended = charge(job, failure, lane, self.policy)
         if claim.dropped or claim.twin is not None:  # the other of the pair goes on alone, or has answered
@@ -359,14 +364,14 @@ class Dispatcher:
         paced = claim.lane.group.paced
         lessons.told(claim.meters, claim.entries, reports, now)
         if claim.lane.group.paced and not paced:
-            self._changed()  # it needs a pacer from now on
+            self.changed = True  # it needs a pacer from now on
         if self.accounts is not None and self.accounts.told(claim, reports, now):
             self.look_again()
 
     def look_again(self) -> None:
         """Lanes pass other limits from now on, or others left room: each has to look again what it waits for."""
         self._board.wake([lane for lane in self.lanes if lane.standing in (Standing.TIMED, Standing.PARKED)])
-        self._changed()
+        self.changed = True
 
     def _fewer(self, failure: Failure, now: float) -> None:
         """This machine cannot hold so many requests: no provider is punished for that, and nothing spins."""
@@ -433,9 +438,6 @@ class Dispatcher:
 
     def _return(self, job: Job) -> None:
         self.waiting.put_back(job)
-        self._changed()
-
-    def _changed(self) -> None:
         self.changed = True
 
     def _wait(self, lane: Lane, until: float, why: str, quota: bool = False, meter: Meter | None = None) -> None:
@@ -443,6 +445,6 @@ class Dispatcher:
         if meter is not None:
             self._held_by.setdefault(meter, []).append(lane)
         if quota and not lane.spent:
-            self._changed()  # who waits for a better place has to look again
+            self.changed = True  # who waits for a better place has to look again
         lane.spent = quota
         self._board.wait(lane, until, why)

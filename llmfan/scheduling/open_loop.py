@@ -16,12 +16,13 @@ from llmfan.scheduling.jobs import Feed, Job
 class Timetable:
     """When jobs arrive, the same for each feed, and how many have. It begins with the first `look`.
 
-    `times` gives the moments from the start on, the same whenever it is called; `jobs`: no feed has more than so many.
+    `times` gives the moments from the start on, the same whenever it is called; `jobs`: no feed has more than so many;
+    `most`: jobs a second at most.
     `next`: the next arrival's moment, inf once nothing is to come; `due`: jobs of all feeds that have arrived and wait.
     """
 
-    def __init__(self, times: Callable[[], Iterator[float]], jobs: int):
-        self.times = times
+    def __init__(self, times: Callable[[], Iterator[float]], jobs: int, most: float = math.inf):
+        self.times, self.most = times, most
         self.start, self.now, self.next = math.nan, -math.inf, -math.inf
         self.arrived = 0  # of each feed
         self.due = 0

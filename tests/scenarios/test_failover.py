@@ -32,7 +32,7 @@ def outcomes(happened: Happened, name: str) -> Counter[str]:
 def troubles(happened: Happened) -> dict[str, str]:
     """What the summary says of those that do not serve."""
     summary: dict[str, Any] = document(
-        happened.accumulator, happened.crew.lanes, run={}, nearness={}, lag=happened.run.lag, unsent=0,
+        happened.accumulator, happened.crew.lanes, run={}, nearness={}, client={}, unsent=0,
         now=happened.crew.lanes[0].provider.last_heard,
     )  # fmt: skip
     found: dict[str, str] = summary["out"]

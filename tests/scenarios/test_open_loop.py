@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from llmfan.options import Rate, RunOptions
 from llmfan.records import Prompt
 from llmfan.scheduling.dispatcher import Dispatcher
-from llmfan.settings import Price
-from llmfan.simulation.fake import Behaviour, always, good, in_turn
+from llmfan.settings import Fleet, Price
+from llmfan.simulation.fake import Behaviour, always, good, in_turn, limited
 from llmfan.simulation.script import Script
+from llmfan.wiring import Crew, Moments, build_dispatcher
 from tests.scenarios.far_ends import refuse
-from tests.scenarios.world import MIDNIGHT, Happened, play, provider
+from tests.scenarios.world import MIDNIGHT, Happened, play, prompts, provider
 
 TEN = Rate(start=10.0)
 #: A timer is a millisecond late, by design of the run's own loop.
@@ -70,7 +71,7 @@ def test_where_nothing_holds_them_prompts_leave_at_their_moment(tmp_path: Path) 
 def test_what_a_limit_holds_back_is_not_blamed_on_the_cap(tmp_path: Path) -> None:
     """`raise --concurrency` is bad advice where the key's own limit is the reason."""
     options = RunOptions(rate=TEN, concurrency=2)
-    happened = play(tmp_path, [provider("a", axes={"rpm": 60})], {"a": good(0.5)}, 100, options)
+    happened = play(tmp_path, [provider("a", axes={"rps": 1})], {"a": good(0.5)}, 100, options)
     table = happened.run.dispatcher.waiting.table
     assert table is not None
     assert table.capped <= 2
@@ -117,9 +118,8 @@ def test_a_provider_that_answers_nothing_is_still_a_stall(tmp_path: Path) -> Non
 def test_a_quota_that_is_back_before_the_next_prompt_ends_nothing(tmp_path: Path) -> None:
     """Two a day, spent five minutes before midnight; the third prompt arrives after it."""
     options = RunOptions(rate=Rate(start=1 / 200))
-    happened = play(
-        tmp_path, [provider("p", axes={"rpd": 2})], {"p": good()}, 4, options, wall=MIDNIGHT + dt.timedelta(hours=11, minutes=55)
-    )  # fmt: skip
+    late = MIDNIGHT + dt.timedelta(hours=11, minutes=55)
+    happened = play(tmp_path, [provider("p", axes={"rpd": 2})], {"p": good()}, 4, options, wall=late)
     assert happened.run.ending == "done"
     assert happened.duration == pytest.approx(600.1, abs=0.5)
 
@@ -192,7 +192,7 @@ def test_stragglers_are_hedged_only_when_the_last_has_left(tmp_path: Path) -> No
     fleet = [provider("a", timeout=1e4, stream=False), provider("b", stream=False)]
 
     def late(now: float, key: str, body: bytes) -> Script:
-        return good(500.0 if b"Question 4?" in body or b"Question 28?" in body else 0.2)(now, key, body)
+        return good(500.0 if b"Question 4?" in body else 0.2)(now, key, body)
 
     options = RunOptions(rate=Rate(start=2.0), hedge=True, max_stall=1e9)
     happened = play(tmp_path, fleet, {"a": late, "b": good(0.25)}, 30, options)
@@ -301,3 +301,36 @@ def test_nobody_leaves_early_everybody_ends_once_and_the_same_seed_is_the_same_r
     for r in happened.results:
         if r["status"] == "ok":
             assert abs(r["wait_s"] + r["retry_s"] + r["latency_s"] - r["total_s"]) < 5e-6
+
+
+@pytest.mark.parametrize("kind", ["sliding", "fixed", "bucket"])
+def test_a_load_that_its_limit_carries_with_ease_is_not_kept_for_even_spacing(tmp_path: Path, kind: str) -> None:
+    """Half of what the key allows, by chance in twos and threes: a client that spaces them out adds a queue of its own
+    to every figure."""
+    server = limited(kind, 60, 60.0)
+    options = RunOptions(rate=Rate(start=0.5, arrival="poisson"))
+    happened = play(tmp_path, [provider("a", axes={"rpm": 60})], {"a": server}, 1500, options)
+    waits = sorted(r["wait_s"] for r in happened.results)
+    assert sum(waits) / len(waits) < 0.02
+    assert waits[-1] < 1.5
+    assert {a["outcome"] for a in happened.attempts} == {"ok"}
+
+
+def test_a_resumed_load_begins_with_what_is_left(tmp_path: Path) -> None:
+    """Half of it is done: the other half arrives at the asked rate, not at half of it with gaps between."""
+    fleet, options = Fleet(file="virtual", providers=[provider("a", axes={"rpm": 6000})]), RunOptions(rate=TEN)
+    crew = Crew(fleet, options, Moments(lambda: 5.0, MIDNIGHT), {}, {})
+    dispatcher = build_dispatcher(
+        fleet, crew, options, lambda: iter(prompts(10)), 10, lambda text: None,
+        done=lambda id_, repeat, scope: int(id_[1:]) % 2 == 0, finished=5,
+    )  # fmt: skip
+    claims = []
+    for step in range(10):
+        for group in dispatcher.groups:
+            dispatcher.grant(group)
+        claims += dispatcher.match(5.0 + step / 10)
+    assert [c.job.prompt.id for c in claims] == [f"p{2 * k + 1}" for k in range(5)]
+    assert [c.job.planned for c in claims] == [pytest.approx(5.0 + k / 10) for k in range(5)]
+    table = dispatcher.waiting.table
+    assert table is not None
+    assert (table.planned, dispatcher.next_wake()) == (5, float("inf"))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from llmfan.outputs.exports.columns import COLUMNS
 from llmfan.records import ResultLine
 
-#: What makes a spreadsheet calculate: at the start, or behind blanks that it leaves out. Full-width forms count as well.
+#: What makes a spreadsheet calculate: at the start, or behind blanks that it leaves out; full-width forms as well.
 _FORMULA = re.compile("[\\s\u200b-\u200f\u2060\ufeff]*[=+\\-@＝＋－＠]|[\t\r\n]")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 #: Controls that a terminal obeys, but for tab and the ends of lines; NUL, which no reader takes; lone surrogates.

@@ -33,8 +33,8 @@ def need_parquet() -> None:
 
 def _libraries() -> tuple[Any, Any]:
     try:
-        import pyarrow
-        import pyarrow.parquet
+        import pyarrow  # type: ignore[import-untyped]
+        import pyarrow.parquet  # type: ignore[import-untyped]
     except ImportError:
         raise UserError("""this needs the extra "analysis": python3 -m pip install 'llmfan[analysis]'""") from None
     return pyarrow, pyarrow.parquet

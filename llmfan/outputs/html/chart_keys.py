@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from llmfan.outputs.html.charts import Spec, busiest, chart, label, rounded, spec
+from llmfan.outputs.html.charts import Spec, busiest, chart, cut, label, layer, one_a_row, rounded, spec, tooltip
 from llmfan.outputs.html.markup import UNDEFINED, Column, cell, fold, name, row, table, text, words
 from llmfan.outputs.html.page import Allowance, KeyUse, RunPage
 from llmfan.outputs.html.spelling import number, read, share, span
@@ -18,9 +18,18 @@ _PARTS = (
     ("latency_s", "the provider", "var(--c1)"),
 )
 _LOST = {
-    "learning_s": "finding out a limit", "retries_s": "retries", "cooldowns_s": "rests after refusals", "spacing_s": "even spacing",
-    "stragglers_s": "the last answers", "client_s": "llmfan itself",
+    "learning_s": "finding out a limit", "retries_s": "retries", "cooldowns_s": "rests after refusals",
+    "spacing_s": "even spacing", "stragglers_s": "the last answers", "client_s": "llmfan itself",
 }  # fmt: skip
+_COLUMNS = (
+    Column("key"),
+    Column("in use", True, True, "share of the run in which a request was in flight"),
+    Column("tries", True, True),
+    Column("429s", True, True),
+    Column("answering", True, True, "summed over requests"),
+    Column("failing", True, True, "summed over requests"),
+    Column("limits: used of allowed"),
+)
 _PERIODS = {1.0: "second", MINUTE: "minute", HOUR: "hour", DAY: "day", MONTH: "month"}
 
 
@@ -35,12 +44,9 @@ def time_spent(run: RunPage, ident: str) -> Iterator[str]:
     rows = [(label(n), by_name[n]) for n in shown]
     if len(entries) > 1:
         rows.insert(0, ("all", run.summary))
-    cut = f" The {len(shown)} with the most answers of {len(entries)}." if len(shown) < len(entries) else ""
-    yield from chart(
-        f"{ident}-spent",
-        f"The mean time of an answer, from when it could have been sent to its last byte.{cut}",
-        {"": _spent(rows)},
-    )
+    said = "The mean time of an answer, from when it could have been sent to its last byte."
+    said += cut(len(shown), len(entries), "with the most answers")
+    yield from chart(f"{ident}-spent", said, {"": _spent(rows)})
     yield _lost(run.summary)
 
 
@@ -51,10 +57,6 @@ def _spent(rows: list[tuple[str, Mapping[str, Any]]]) -> Spec:
         for rank, (figure, part, _) in enumerate(_PARTS)
         if (mean := (entry.get(figure) or {}).get("mean")) is not None
     ]
-    tip = [
-        {"field": f, "type": "nominal", "title": t}
-        for f, t in (("who", "provider"), ("part", "time with"), ("said", "mean"))
-    ]
     scale = {"domain": [part for _, part, _ in _PARTS], "range": [colour for _, _, colour in _PARTS]}
     return spec(
         "Mean time of an answer by provider: waiting for limits, failed attempts, the provider",
@@ -62,11 +64,13 @@ def _spent(rows: list[tuple[str, Mapping[str, Any]]]) -> Spec:
         data={"values": values},
         mark={"type": "bar", "height": 16},
         encoding={
-            "y": {"field": "who", "type": "nominal", "title": None, "sort": None, "axis": {"ticks": False, "domain": False}},
+            "y": one_a_row(),
             "x": {"field": "value", "type": "quantitative", "title": "seconds", "stack": "zero"},
-            "order": {"field": "rank"}, "color": {"field": "part", "type": "nominal", "title": None, "scale": scale}, "tooltip": tip,
+            "order": {"field": "rank"},
+            "color": {"field": "part", "type": "nominal", "title": None, "scale": scale},
+            "tooltip": tooltip(who="provider", part="time with", said="mean"),
         },
-    )  # fmt: skip
+    )
 
 
 def _lost(summary: Mapping[str, Any]) -> str:
@@ -88,48 +92,34 @@ def key_use(run: RunPage, ident: str) -> Iterator[str]:
     bars = [(key, a, a.used / a.allowed) for key in run.keys for a in key.allowances if a.allowed]
     bars.sort(key=lambda bar: -bar[2])
     if bars:
-        cut = f" The {ROWS} fullest of {len(bars)} limits." if len(bars) > ROWS else ""
-        words_ = f"Used, of what each limit allowed while the run went.{cut} A full bar was the bottleneck."
-        yield from chart(f"{ident}-used", words_, {"": _used(bars[:ROWS])})
+        said = "Used, of what each limit allowed while the run went; a full bar held its key back."
+        said += cut(min(ROWS, len(bars)), len(bars), "fullest limits")
+        yield from chart(f"{ident}-used", said, {"": _used(bars[:ROWS])})
     else:
         yield '<p class="undef">No key has a limit that is known.</p>\n'
     duration = read(run.summary, "duration_s")
-    columns = [
-        Column("key"), Column("in use", True, True, "share of the run in which a request was in flight"), Column("tries", True, True),
-        Column("429s", True, True), Column("answering", True, True, "summed over requests"),
-        Column("failing", True, True, "summed over requests"), Column("limits: used of allowed"),
-    ]  # fmt: skip
-    yield from fold("Every key", table("What each key did", columns, (_key(key, duration) for key in run.keys)))
+    yield from fold("Every key", table("What each key did", _COLUMNS, (_key(key, duration) for key in run.keys)))
 
 
 def _used(bars: list[tuple[KeyUse, Allowance, float]]) -> Spec:
     values = [
-        {"who": f"{label(key.key)} · {label(a.axis)}", "value": rounded(part), "bar": min(1.0, rounded(part)), "said": f"{share(part)} · {number(a.used)} of {number(a.allowed)}", "limit": _limit(a)}
+        {
+            "who": f"{label(key.key)} · {label(a.axis)}",
+            "bar": min(1.0, rounded(part)),
+            "said": f"{share(part)} · {number(a.used)} of {number(a.allowed)}",
+            "limit": _limit(a),
+        }
         for key, a, part in bars
-    ]  # fmt: skip
-    y = {"field": "who", "type": "nominal", "title": None, "sort": None, "axis": {"ticks": False, "domain": False}}
-    x = {
-        "type": "quantitative",
-        "title": None,
-        "axis": {"format": ".0%", "values": [0, 0.25, 0.5, 0.75, 1]},
-        "scale": {"domain": [0, 1.0]},
-    }
-    tip = [
-        {"field": f, "type": "nominal", "title": t} for f, t in (("who", "limit"), ("limit", "is"), ("said", "used"))
     ]
-    bar = {
-        "mark": {"type": "bar", "height": 16, "color": "var(--c1)", "opacity": 0.4},
-        "encoding": {"x": {**x, "field": "bar"}},
-    }
-    said = {
-        "mark": {"type": "text", "align": "left", "dx": 5, "fontSize": 11},
-        "encoding": {"x": {"value": 0}, "text": {"field": "said"}},
-    }
+    scale = {"domain": [0, 1]}
+    x = {"field": "bar", "type": "quantitative", "title": None, "axis": {"format": ".0%"}, "scale": scale}
+    bar = layer("bar", {"x": x}, height=16, color="var(--c1)", opacity=0.4)
+    said = layer("text", {"x": {"value": 0}, "text": {"field": "said"}}, align="left", dx=5, fontSize=11)
     return spec(
         "Used of what was allowed, by key and limit",
         24 * len(bars),
         data={"values": values},
-        encoding={"y": y, "tooltip": tip},
+        encoding={"y": one_a_row(), "tooltip": tooltip(who="limit", limit="is", said="used")},
         layer=[bar, said],
     )
 
@@ -141,19 +131,19 @@ def _limit(a: Allowance) -> str:
 
 
 def _key(key: KeyUse, duration: float | None) -> str:
-    busy = key.busy_s / duration if duration else None
-    allowances = "<br>".join(
-        f"{text(a.axis)} {_limit(a)}: {number(a.used)}" + (f" of {number(a.allowed)} <small>{share(a.used / a.allowed)}</small>" if a.allowed else "")
-        for a in key.allowances
-    )  # fmt: skip
-    return row(
-        name(key.key),
-        [
-            UNDEFINED if busy is None else cell(share(min(1.0, busy)), sort=busy, share=busy),
-            cell(number(key.attempts), sort=key.attempts),
-            cell(number(key.rate_limited), sort=key.rate_limited, share=key.rate_limited / key.attempts if key.rate_limited and key.attempts else None, worse=True),
-            cell(span(key.serving_s), sort=key.serving_s),
-            cell(span(key.failing_s), sort=key.failing_s),
-            words(allowances or "—"),
-        ],
-    )  # fmt: skip
+    busy = min(1.0, key.busy_s / duration) if duration else None
+    refused = key.rate_limited / key.attempts if key.rate_limited and key.attempts else None
+    cells = [
+        UNDEFINED if busy is None else cell(share(busy), sort=busy, share=busy),
+        cell(number(key.attempts), sort=key.attempts),
+        cell(number(key.rate_limited), sort=key.rate_limited, share=refused, worse=True),
+        cell(span(key.serving_s), sort=key.serving_s),
+        cell(span(key.failing_s), sort=key.failing_s),
+        words("<br>".join(map(_allowance, key.allowances)) or "—"),
+    ]
+    return row(name(key.key), cells)
+
+
+def _allowance(a: Allowance) -> str:
+    used = f"{text(a.axis)} {_limit(a)}: {number(a.used)}"
+    return f"{used} of {number(a.allowed)} <small>{share(a.used / a.allowed)}</small>" if a.allowed else used

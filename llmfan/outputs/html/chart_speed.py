@@ -6,13 +6,32 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from llmfan.measures.metrics import DISTRIBUTIONS, Metric
-from llmfan.outputs.html.charts import Spec, busiest, chart, choice, colours, dashes, label, rounded, spec
+from llmfan.outputs.html.charts import (
+    LINES,
+    SERIES,
+    Spec,
+    busiest,
+    chart,
+    choice,
+    colours,
+    cut,
+    dashes,
+    label,
+    layer,
+    one_a_row,
+    palette,
+    rounded,
+    spec,
+    tooltip,
+)
 from llmfan.outputs.html.page import Histogram, RunPage
 from llmfan.outputs.html.spelling import number, share, span
 
 #: Rows of the spread; a longer chart is a table, and there is one.
 ROWS = 30
 EVERYBODY = "all"
+_SPREAD = "Each line goes from the median (dot) over p95 (bar) to p99 (its end)."
+_WITHIN = "Share of the answers within so many seconds: left is faster, steep is steady."
 
 
 def speed(run: RunPage, ident: str) -> Iterator[str]:
@@ -23,26 +42,18 @@ def speed(run: RunPage, ident: str) -> Iterator[str]:
         return
     shown = busiest({str(e["name"]): _count(e) for e in entries}, ROWS)
     spreads = {m.name: _spread(run.summary, entries, shown, m) for m in metrics}
-    yield choice("Figure", [f"{ident}-spread", f"{ident}-within"], {m.name: f"{m.title}: {m.formula}" for m in metrics})
+    yield choice("Figure", [f"{ident}-spread", f"{ident}-within"], {m.name: m.title for m in metrics})
     yield '<div class="pair">\n'
-    yield from chart(f"{ident}-spread", _spread_words(len(entries), len(shown)), spreads)
+    yield from chart(f"{ident}-spread", _SPREAD + cut(len(shown), len(entries), "with the most answers"), spreads)
     curves = _curves(run, metrics)
     if curves:
-        yield from chart(
-            f"{ident}-within",
-            "Share of the answers that took no longer than so many seconds. Left is faster, steep is steady.",
-            curves,
-        )
+        drawn = min(SERIES, len(entries))
+        yield from chart(f"{ident}-within", _WITHIN + cut(drawn, len(entries), "with the most answers"), curves)
     yield "</div>\n"
 
 
 def _count(entry: Mapping[str, Any]) -> float:
     return float((entry.get("latency_s") or {}).get("n") or 0)
-
-
-def _spread_words(all_: int, drawn: int) -> str:
-    cut = f" The {drawn} with the most answers of {all_}." if drawn < all_ else ""
-    return f"Each line goes from the median (dot) over p95 (bar) to p99 (end).{cut}"
 
 
 def _spread(
@@ -54,22 +65,21 @@ def _spread(
         rows.insert(0, _quantiles(EVERYBODY, summary.get(metric.name)))
     values = [row for row in rows if row]
     x = {"type": "quantitative", "title": f"{metric.title}, seconds", "scale": {"zero": True, "nice": True}}
-    y = {"field": "who", "type": "nominal", "title": None, "sort": None, "axis": {"ticks": False, "domain": False}}
-    tip = [
-        {"field": f, "type": "nominal", "title": t}
-        for f, t in (("who", "provider"), ("said50", "p50"), ("said95", "p95"), ("said99", "p99"), ("n", "answers"))
-    ]
+    p50, p95 = {**x, "field": "p50"}, {**x, "field": "p95"}
     return spec(
         f"{metric.title} by provider: median, p95 and p99",
         26 * max(1, len(values)),
         data={"values": values},
-        encoding={"y": y, "tooltip": tip},
+        encoding={
+            "y": one_a_row(),
+            "tooltip": tooltip(who="provider", said50="p50", said95="p95", said99="p99", n="n"),
+        },
         layer=[
-            {"mark": {"type": "rule", "strokeWidth": 3, "opacity": 0.55, "color": "var(--c1)"}, "encoding": {"x": {**x, "field": "p50"}, "x2": {"field": "p99"}}},
-            {"mark": {"type": "tick", "thickness": 3, "size": 14, "color": "var(--c2)"}, "encoding": {"x": {**x, "field": "p95"}}},
-            {"mark": {"type": "point", "filled": True, "size": 90, "opacity": 1, "color": "var(--c1)"}, "encoding": {"x": {**x, "field": "p50"}}},
+            layer("rule", {"x": p50, "x2": {"field": "p99"}}, strokeWidth=3, opacity=0.55, color="var(--c1)"),
+            layer("tick", {"x": p95}, thickness=3, size=14, color="var(--c2)"),
+            layer("point", {"x": p50}, filled=True, size=90, opacity=1, color="var(--c1)"),
         ],
-    )  # fmt: skip
+    )
 
 
 def _quantiles(who: str, figures: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -82,47 +92,42 @@ def _quantiles(who: str, figures: Mapping[str, Any] | None) -> dict[str, Any] | 
 
 def _curves(run: RunPage, metrics: Sequence[Metric]) -> dict[str, Spec]:
     found: dict[str, Spec] = {}
+    order = palette(run.summary)
     for metric in metrics:
         mine = [h for h in run.histograms if h.metric == metric.name and h.bins]
-        one_each = {h.provider: h for h in mine if h.provider} or {EVERYBODY: h for h in mine}
-        names = busiest({name: float(sum(b[2] for b in h.bins)) for name, h in one_each.items()})
+        one_each = {h.provider or EVERYBODY: h for h in mine}
+        if len(one_each) > 1:
+            one_each.pop(EVERYBODY, None)
+        names = [n for n in order[:SERIES] if n in one_each] or list(one_each)[:SERIES]
         if names:
-            found[metric.name] = _within(metric, {name: one_each[name] for name in names})
+            found[metric.name] = _within(metric, {name: one_each[name] for name in names}, order)
     return found
 
 
-def _within(metric: Metric, histograms: Mapping[str, Histogram]) -> Spec:
+def _within(metric: Metric, histograms: Mapping[str, Histogram], order: Sequence[str]) -> Spec:
     names = list(histograms)
     values = [point for name, h in histograms.items() for point in _steps(label(name), h)]
     low = min(h.bins[0][0] for h in histograms.values())
     high = max(h.bins[-1][1] for h in histograms.values())
     scale = {"type": "log", "nice": False} if low > 0 and high / low > 50 else {"zero": low < high / 4, "nice": True}
     who = {"field": "who", "type": "nominal", "title": None}
-    tip = [
-        {"field": f, "type": "nominal", "title": t}
-        for f, t in (("who", "provider"), ("part", "within"), ("said", "share"))
-    ]
     encoding = {
         "x": {"field": "at", "type": "quantitative", "title": f"{metric.title}, seconds", "scale": scale},
-        "y": {"field": "share", "type": "quantitative", "title": None, "axis": {"format": ".0%"}, "scale": {"domain": [0, 1]}},
-        "color": {**who, "scale": colours(names)},
+        "y": {"field": "share", "type": "quantitative", "title": None, "axis": {"format": ".0%"}},
+        "color": {**who, "scale": colours(names, order), "legend": LINES},
         "order": {"field": "share"},
-    }  # fmt: skip
-    lines = {
-        "mark": {"type": "line", "strokeWidth": 2.25, "clip": True},
-        "encoding": {"strokeDash": {**who, "scale": dashes(names)}},
     }
-    dots = {
-        "mark": {"type": "point", "filled": True, "size": 70, "opacity": 0, "aria": False},
-        "encoding": {"tooltip": tip},
-    }
-    height = max(220, 26 * (min(len(names), 12) + 1))
+    dashed = {"strokeDash": {**who, "scale": dashes(names, order), "legend": LINES}}
+    tip = {"tooltip": tooltip(who="provider", part="within", said="share")}
     return spec(
         f"Share of the answers within a {metric.title}",
-        height,
+        max(220, 26 * (min(len(names), 12) + 1)),
         data={"values": values},
         encoding=encoding,
-        layer=[lines, dots],
+        layer=[
+            layer("line", dashed, strokeWidth=2.25, clip=True),
+            layer("point", tip, filled=True, size=70, opacity=0, aria=False),
+        ],
     )
 
 

@@ -1,11 +1,11 @@
-"""How the run went: answers and tokens a second by provider, and below it the refusals and failures at the same moments."""
+"""How the run went: answers and tokens a second by provider; below, refusals and failures at the same moments."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from llmfan.outputs.html.charts import OTHERS, Spec, busiest, chart, choice, colours, label, rounded, spec
+from llmfan.outputs.html.charts import OTHERS, Spec, chart, choice, colours, label, palette, rounded, spec
 from llmfan.outputs.html.page import RunPage, Timeline
 from llmfan.outputs.html.spelling import number, span
 
@@ -20,28 +20,28 @@ _UNITS = (
 
 
 def over_time(run: RunPage, ident: str) -> Iterator[str]:
-    line = run.timeline
+    line, order = run.timeline, palette(run.summary)
     if line is None or not line.steps:
         yield '<p class="undef">The run has no attempts with a time, so there is no course to draw.</p>\n'
         return
     step = f"Steps of {span(line.step_s)}."
     throughput = {
-        "ok": _stacked(line, line.ok, "answers a second"),
-        "tokens": _stacked(line, line.tokens, "output tokens a second"),
+        "ok": _stacked(line, order, line.ok, "answers a second"),
+        "tokens": _stacked(line, order, line.tokens, "output tokens a second"),
     }
     yield choice("Figure", [f"{ident}-time"], {"ok": "answers a second", "tokens": "output tokens a second"})
     yield from chart(f"{ident}-time", f"By their last byte, successes only. {step}", throughput)
     refused, failed = (sum(map(sum, kind.values())) for kind in (line.rate_limited, line.failed))
     if refused or failed:
-        words = f"429s ({number(refused)}) and other failed attempts ({number(failed)}) by when they were sent, in each step."
+        words = f"429s ({number(refused)}) and other failed attempts ({number(failed)}), by when they were sent."
         yield from chart(f"{ident}-trouble", words, {"": _trouble(line)})
     else:
         yield '<p class="good">No 429 and no failed attempt.</p>\n'
 
 
-def _stacked(line: Timeline, counts: Mapping[str, Sequence[int]], title: str) -> Spec:
-    order = busiest({name: float(sum(line.ok.get(name, ())) or sum(c)) for name, c in counts.items()}, 10**6)
-    names, rest = order[:SHOWN], order[SHOWN:]
+def _stacked(line: Timeline, order: Sequence[str], counts: Mapping[str, Sequence[int]], title: str) -> Spec:
+    names = [name for name in order[:SHOWN] if name in counts]
+    rest = [name for name in counts if name not in names and any(counts[name])]
     series = {name: list(counts[name]) for name in names}
     if rest:
         names = [*names, OTHERS]
@@ -58,7 +58,7 @@ def _stacked(line: Timeline, counts: Mapping[str, Sequence[int]], title: str) ->
         for place, count in enumerate(series[name])
         if count
     ]
-    return _bars(line, values, title, colours(names), f"{title} over time, by provider")
+    return _bars(line, values, title, colours(names, order), f"{title} over time, by provider")
 
 
 def _trouble(line: Timeline) -> Spec:
@@ -111,7 +111,7 @@ def _bars(
         description,
         height,
         data={"values": values},
-        mark={"type": "bar", "binSpacing": 0, "stroke": "var(--bg)", "strokeWidth": 0.4},
+        mark={"type": "bar", "orient": "vertical", "binSpacing": 0},
         encoding={
             "x": x, "x2": {"field": "to"}, "y": y, "order": {"field": "rank"}, "tooltip": tip,
             "color": {"field": "who", "type": "nominal", "title": None, "scale": scale},

@@ -1,7 +1,7 @@
 """What the charts have in common: the library, colours that follow the page into the dark and onto paper, the frame.
 
-Colours are the page's own variables, and no series is told by its colour alone: lines differ in dashes, points in
-shape, and the same figures stand in a table.
+Colours are the page's own variables, and no series is told by its colour alone: lines differ in dashes, bars
+stand in a fixed order, and the same figures stand in a table.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ Spec = dict[str, Any]
 SERIES = 8
 COLOURS = [f"var(--c{n})" for n in range(1, SERIES + 1)]
 DASHES = [[1, 0], [7, 3], [2, 3], [9, 3, 2, 3], [4, 2], [12, 4], [2, 2, 6, 2], [5, 5]]
-SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left"]
 OTHERS = "others"
+#: A legend that shows dashes.
+LINES = {"symbolType": "stroke", "symbolSize": 500, "symbolFillColor": "transparent", "symbolOpacity": 1}
+#: What the page's own script may call of the library.
+_ENTRY = "window.vegaEmbed = vegaEmbed;"
 
 
 @functools.cache
@@ -31,7 +34,7 @@ def bundle() -> str:
         import vl_convert
     except ImportError:
         raise UserError("this needs the extra \"analysis\": python3 -m pip install 'llmfan[analysis]'") from None
-    return "(() => {\n" + vl_convert.javascript_bundle() + "\n})();"  # its names stay its own
+    return "(() => {\n" + vl_convert.javascript_bundle(_ENTRY) + "\n})();"  # its names stay its own
 
 
 def chart(ident: str, caption: str, specs: Mapping[str, Spec]) -> Iterator[str]:
@@ -96,22 +99,47 @@ def busiest(counts: Mapping[str, float], most: int = SERIES) -> list[str]:
     return sorted((n for n in counts if counts[n] > 0), key=lambda n: -counts[n])[:most]
 
 
-def colours(names: Sequence[str]) -> Spec:
-    """The same colour for the same place in the list, in every chart of a run."""
-    return {"domain": [label(n) for n in names], "range": [_colour(n, place) for place, n in enumerate(names)]}
+def palette(summary: Mapping[str, Any]) -> list[str]:
+    """The providers in the order of their colours, which is the same in every chart of a run."""
+    entries = summary.get("providers") or []
+    return busiest({str(e["name"]): float((e.get("totals") or {}).get("ok") or 0) for e in entries}, 10**6)
 
 
-def dashes(names: Sequence[str]) -> Spec:
-    return {"domain": [label(n) for n in names], "range": [DASHES[place % SERIES] for place in range(len(names))]}
+def colours(names: Sequence[str], order: Sequence[str]) -> Spec:
+    """`order`: of the run's palette."""
+    return {"domain": [label(n) for n in names], "range": [_colour(n, order) for n in names]}
 
 
-def shapes(names: Sequence[str]) -> Spec:
-    return {"domain": [label(n) for n in names], "range": [SHAPES[place % SERIES] for place in range(len(names))]}
+def dashes(names: Sequence[str], order: Sequence[str]) -> Spec:
+    return {"domain": [label(n) for n in names], "range": [DASHES[_place(n, order)] for n in names]}
 
 
-def _colour(name: str, place: int) -> str:
-    return "var(--soft)" if name == OTHERS else COLOURS[place % SERIES]
+def _colour(name: str, order: Sequence[str]) -> str:
+    return "var(--soft)" if name == OTHERS and name not in order else COLOURS[_place(name, order)]
+
+
+def _place(name: str, order: Sequence[str]) -> int:
+    return order.index(name) % SERIES if name in order else 0
 
 
 def rounded(value: float) -> float:
     return float(f"{value:.4g}")
+
+
+def tooltip(**titles: str) -> list[Spec]:
+    """`field="its title"`, in order; what is shown is written out already."""
+    return [{"field": field, "type": "nominal", "title": title} for field, title in titles.items()]
+
+
+def one_a_row(field: str = "who") -> Spec:
+    """A row a name, in the order of the data."""
+    return {"field": field, "type": "nominal", "title": None, "sort": None, "axis": {"ticks": False, "domain": False}}
+
+
+def layer(kind: str, encoding: Spec, /, **mark: Any) -> Spec:
+    return {"mark": {"type": kind, **mark}, "encoding": encoding}
+
+
+def cut(shown: int, all_: int, what: str) -> str:
+    """Says that some are left out, where some are."""
+    return f" Drawn: the {shown} {what} of {all_}." if shown < all_ else ""

@@ -1,4 +1,4 @@
-"""The tables of providers, models and keys: speeds of what was answered, always with the failures and 429s beside them."""
+"""The tables of providers, models and keys: speeds of what was answered, with the failures and 429s beside them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _columns(speeds: Sequence[Figure]) -> list[Column]:
 
 def _row(entry: Entry, speeds: Sequence[Figure], most: Mapping[str, float]) -> str:
     return row(
-        name(entry["name"]),
+        name(entry["name"], 80),
         [
             cell(number(_count(entry, "ok")), sort=_count(entry, "ok")),
             _rate(entry, "failed", "failed_rate"),

@@ -1,4 +1,4 @@
-"""Pieces of HTML: everything that is not ours is escaped here, and control and direction characters are made visible."""
+"""Pieces of HTML: what is not ours is escaped here, and control and direction characters are made visible."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def cell(value: str, *, sort: float | None = None, share: float | None = None, w
 
 
 def words(value: str, style: str = "") -> str:
-    return f"<td{f' class="{style}"' if style else ''}>{value}</td>"
+    return f'<td class="{style}">{value}</td>' if style else f"<td>{value}</td>"
 
 
 def row(head: str, cells: Iterable[str]) -> str:
@@ -52,7 +52,7 @@ def row(head: str, cells: Iterable[str]) -> str:
 def table(caption: str, columns: Sequence[Column], rows: Iterable[str], *, sortable: bool = True) -> Iterator[str]:
     """In a box of its own, which scrolls where the screen is narrow and can be reached by keyboard."""
     yield f'<div class="scroll" role="region" aria-label="{caption}" tabindex="0">\n'
-    yield f"<table{' data-sortable' if sortable else ''}>\n<caption>{caption}</caption>\n<thead><tr>"
+    yield f"<table{' data-sortable' if sortable else ''}>\n<caption><span>{caption}</span></caption>\n<thead><tr>"
     for column in columns:
         yield _header(column, sortable)
     yield "</tr></thead>\n<tbody>\n"

@@ -11,9 +11,10 @@ from llmfan.outputs.html.spelling import number
 
 FIELDS = tuple(name for name in Row.__struct_fields__ if name != "index")
 _COLUMNS = (
-    ("why", "why", ""), ("id", "prompt", ""), ("provider", "provider", ""), ("latency_s", "latency", "s"), ("ttft_s", "TTFT", "s"),
-    ("wait_s", "wait", "s"), ("retry_s", "retries", "s"), ("total_s", "total", "s"), ("output_tokens", "tokens out", "n"),
-    ("cost_usd", "cost", "usd"), ("attempts", "tries", "n"), ("error", "error", ""),
+    ("id", "prompt", ""), ("why", "why", ""), ("provider", "provider", ""),
+    ("latency_s", "latency", "s"), ("ttft_s", "TTFT", "s"), ("wait_s", "wait", "s"), ("retry_s", "retries", "s"),
+    ("total_s", "total", "s"), ("output_tokens", "tokens out", "n"), ("cost_usd", "cost", "usd"),
+    ("attempts", "tries", "n"), ("error", "error", ""),
 )  # fmt: skip
 _FILTERS = (("why", "Why"), ("status", "Status"), ("provider", "Provider"))
 _WHY = {"failed": "failed", "wrong": "wrong", "slow": "slowest", "sample": "a sample"}
@@ -26,8 +27,10 @@ def prompts(run: RunPage, ident: str) -> Iterator[str]:
     yield f'<section class="prompts" id="{ident}-prompts" aria-label="Prompts">\n'
     counts = [(why, sum(row.why == why for row in run.rows)) for why in _WHY]
     said = ", ".join(f"{number(n)} {_WHY[why]}" for why, n in counts if n)
-    yield f"<p>{number(len(run.rows))} of {number(run.results)} results: {said}. A prompt opens with a press on its name.</p>\n"
-    yield '<div class="bar"><label class="wide">Search in prompts, answers and errors<input type="search" disabled></label>'
+    yield f"<p>{number(len(run.rows))} of {number(run.results)} results: {said}. "
+    yield "A press on a prompt's name opens its texts.</p>\n"
+    yield '<div class="bar"><label class="wide">Search in prompts, answers and errors'
+    yield '<input type="search" disabled></label>'
     for field, title in _FILTERS:
         yield _filter(run.rows, field, title)
     yield "</div>\n"
@@ -50,12 +53,14 @@ def _filter(rows: Sequence[Row], field: str, title: str) -> str:
 
 def _table() -> Iterator[str]:
     yield '<div class="scroll" role="region" aria-label="Table of prompts" tabindex="0">\n<table>\n'
-    yield "<caption>Slowest, wrong and failed prompts</caption>\n<thead><tr>"
+    yield "<caption><span>Slowest, wrong and failed prompts</span></caption>\n<thead><tr>"
     for field, title, kind in _COLUMNS:
         style = ' class="n"' if kind else ""
-        yield f'<th scope="col"{style} data-field="{field}" data-as="{kind}" data-sort="{"down" if kind else "up"}">{title}</th>'
+        order = "down" if kind else "up"
+        yield f'<th scope="col"{style} data-field="{field}" data-as="{kind}" data-sort="{order}">{title}</th>'
     yield "</tr></thead>\n<tbody></tbody>\n</table>\n</div>\n"
-    yield '<p class="bar pager"><button type="button" disabled>Back</button><button type="button" disabled>More</button>'
+    yield '<p class="bar pager"><button type="button" disabled>Back</button>'
+    yield '<button type="button" disabled>More</button>'
     yield '<span role="status">This table needs JavaScript.</span></p>\n'
 
 
@@ -65,5 +70,5 @@ def _value(row: Row, field: str) -> Any:
 
 
 def _attribute(value: str) -> str:
-    """Whole and exact, since it is compared with the row's own; what HTML cannot hold stays out of reach of a filter."""
+    """Whole and exact, since it is compared with the row's own."""
     return "".join(f"&#{ord(c)};" if c in "&\"<>'\r\n" else c for c in value)

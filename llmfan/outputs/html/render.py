@@ -22,7 +22,8 @@ def render(page: Page) -> Iterator[str]:
 def _body(page: Page) -> Iterator[str]:
     yield '<a class="skip" href="#main">To the figures</a>\n<header class="top">\n'
     yield f"<h1>{name(page.title, 200)}{badge(page.runs[0]) if len(page.runs) == 1 else ''}</h1>\n"
-    yield '<noscript><p class="warn">Charts, sorting and the table of prompts need JavaScript; the rest is here.</p></noscript>\n'
+    yield '<noscript><p class="warn">Charts, sorting and the table of prompts need JavaScript; the rest is here.</p>'
+    yield "</noscript>\n"
     yield '</header>\n<main id="main">\n'
     if len(page.runs) == 1:
         yield from _run(page.runs[0], 0, 2)

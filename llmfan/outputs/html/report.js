@@ -37,6 +37,7 @@
     }
     if (from < text.length) yield document.createTextNode(text.slice(from));
   }
+  const short = (text, most) => (text.length > most ? text.slice(0, most) + "…" : text);
   const said = (tag, given, text) => make(tag, { dir: "auto", ...given }, ...pieces(String(text)));
 
   // ---- charts ----
@@ -208,14 +209,14 @@
       const value = row[this.at[field]];
       if (field === "id") {
         const button = make("button", { class: "open", type: "button", "aria-expanded": String(this.open.has(row)) });
-        button.append(said("span", { class: "name" }, value));
+        button.append(said("span", { class: "name" }, short(value, 80)));
         button.addEventListener("click", () => this.toggle(button, row));
         return make("th", { scope: "row" }, button);
       }
       if (as) return make("td", { class: "n", text: SHOW[as](value) });
       if (value === null) return make("td", { class: "undef", text: "—" });
       if (field === "why") return make("td", { class: value === "failed" || value === "wrong" ? "bad" : "", text: value });
-      return said("td", { class: "name" }, value.length > 160 ? value.slice(0, 160) + "…" : value);
+      return said("td", { class: field === "error" ? "name long" : "name" }, short(value, 120));
     }
 
     toggle(button, row) {

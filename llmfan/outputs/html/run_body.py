@@ -26,8 +26,9 @@ def body(run: RunPage, ident: str, level: int) -> Iterator[str]:
     yield f'<nav class="jump" aria-label="Sections{"" if level == 2 else " of this run"}">'
     yield "".join(f'<a href="#{ident}-s-{key}">{title}</a>' for key, title in _SECTIONS) + "</nav>\n"
     parts = {
-        "providers": _providers(run), "speed": speed(run, ident), "time": over_time(run, ident), "keys": _keys(run, ident, level),
-        "failures": failures(run), "weigh": trade_off(run, ident), "prompts": prompts(run, ident),
+        "providers": _providers(run), "speed": speed(run, ident), "time": over_time(run, ident),
+        "keys": _keys(run, ident, level), "failures": failures(run), "weigh": trade_off(run, ident),
+        "prompts": prompts(run, ident),
     }  # fmt: skip
     for key, title in _SECTIONS:
         yield f'<section aria-labelledby="{ident}-s-{key}">\n<h{level} id="{ident}-s-{key}">{title}</h{level}>\n'

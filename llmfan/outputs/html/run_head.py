@@ -1,4 +1,4 @@
-"""What stands first of a run: what ran and when, the verdict in one line, what to know before trusting it, its gates."""
+"""What stands first of a run: what ran and when, the verdict in one line, what to know before trusting it, gates."""
 
 from __future__ import annotations
 
@@ -79,14 +79,11 @@ def notes(run: RunPage) -> Iterator[str]:
 
 def _warnings(run: RunPage) -> Iterator[tuple[str, str]]:
     """What the document's own notes do not say already."""
-    said = " ".join(run.notes).lower()
+    said = " ".join([run.verdict, *run.notes]).lower()
     client = run.summary.get("client") or {}
-    if run.summary.get("simulated") or run.header.get("simulated"):
-        yield (
-            "warn",
-            "Simulated: a simulated fleet on this machine answered, no provider was asked; its texts are invented.",
-        )
-    if client.get("limited") and "limited" not in said:
+    if (run.summary.get("simulated") or run.header.get("simulated")) and "simulated" not in said:
+        yield "warn", "Simulated: no provider was asked; a simulated fleet answered, and its texts are invented."
+    if client.get("limited") and not ("limited" in said or "held this run back" in said):
         why = f": {text(client['why'])}" if client.get("why") else ""
         yield "warn", f"Limited: llmfan itself held this run back{why}; the providers may be faster than this."
     estimated, unpriced = read(run.summary, "estimated_token_counts"), read(run.summary, "cost_unknown")

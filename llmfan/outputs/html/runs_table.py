@@ -13,7 +13,8 @@ from llmfan.outputs.html.spelling import figure_cell, titled
 
 SHOWN = (
     "jobs", "failed_rate", "rate_limited_rate", "latency_p50", "latency_p95", "latency_p99", "ttft_p50", "ttft_p95",
-    "wait_p50", "total_p95", "output_tokens_per_s", "requests_per_s", "duration_s", "efficiency", "accuracy", "cost_usd",
+    "wait_p50", "total_p95", "output_tokens_per_s", "requests_per_s", "duration_s", "efficiency", "accuracy",
+    "cost_usd",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The frame of every page llmfan writes: one file that needs nothing from anywhere and may run nothing but its own scripts.
+"""The frame of every page: one file that needs nothing from anywhere and may run nothing but its own scripts.
 
 The marker after the doctype lets a page be told from somebody else's file before it is written over. Each script is
 allowed by its hash: what a model or a provider said cannot run, wherever it stood in the page.

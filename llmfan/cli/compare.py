@@ -1,0 +1,139 @@
+"""`llmfan compare BASE NEW…`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from llmfan.cli import given
+from llmfan.cli.version import show_version
+
+if TYPE_CHECKING:
+    from llmfan.comparing.joining import By
+
+_WHAT, _FORMS, _GENERAL = "What is compared", "Beside the table", "General"
+
+
+# One option a line, so that it reads as a table.
+# fmt: off
+def compare(
+    base: Annotated[str, typer.Argument(metavar="BASE", help="The run to compare with: its folder, or its summary.json alone (then figures only, untested).")],
+    new: Annotated[list[str], typer.Argument(metavar="NEW", help="One run or several, each compared with BASE.")],
+    by: Annotated[str, typer.Option("--by", metavar="provider|model|key", help="What is looked at beside the whole run.", rich_help_panel=_WHAT)] = "provider",
+    fail_if: Annotated[list[str] | None, typer.Option("--fail-if", metavar="EXPR", help="A change that must not be, such as 'latency_p50 > +10%' or 'accuracy[NAME] < -2%'; fails on a significant one only. Repeatable.", rich_help_panel=_WHAT)] = None,
+    min_effect: Annotated[str, typer.Option("--min-effect", metavar="SHARE", help="Below this a change is none.", rich_help_panel=_WHAT)] = "3%",
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of the bootstrap.", rich_help_panel=_WHAT)] = 0,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Compare what is in common of runs that are not comparable.", rich_help_panel=_WHAT)] = False,
+    md: Annotated[str | None, typer.Option("--md", metavar="FILE|-", help="As Markdown.", rich_help_panel=_FORMS)] = None,
+    html: Annotated[str | None, typer.Option("--html", metavar="FILE", help="As a page that opens offline.", rich_help_panel=_FORMS)] = None,
+    providers: Annotated[str | None, typer.Option("--providers", "-p", metavar="FILE", envvar="LLMFAN_PROVIDERS", help="Not used here: a run's folder says what its fleet was.", hidden=True)] = None,
+    env_file: Annotated[str | None, typer.Option("--env-file", metavar="FILE", help="Not used here.", hidden=True)] = None,
+    state: Annotated[str | None, typer.Option("--state", metavar="FILE", envvar="LLMFAN_STATE", help="Not used here.", hidden=True)] = None,
+    json_: Annotated[bool, typer.Option("--json", help="The comparison as JSON on stdout (of several NEW: a list under \"comparisons\"), and nothing else there.", rich_help_panel=_GENERAL)] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes.", rich_help_panel=_GENERAL)] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Every figure, changed or not.", rich_help_panel=_GENERAL)] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=show_version, rich_help_panel=_GENERAL)] = False,
+) -> None:
+    # fmt: on
+    """Compare runs with a base: what changed, by how much, and whether that is more than noise. Sends nothing."""
+    from llmfan.comparing.analysis import require
+
+    kind = _by(by)
+    least = _share(min_effect)
+    _check_outputs(json_, md, html)
+    require()
+    documents = _compared(base, new, fail_if or [], kind, least, seed, anyway)
+    _write_files(documents, md, html, verbose, quiet)
+    if json_:
+        _print_json(documents)
+    elif md != "-":
+        from llmfan.outputs.compare_table import print_comparisons
+
+        print_comparisons(documents, verbose=verbose)
+    if not all(gate["held"] for document in documents for gate in document["gates"]):
+        raise typer.Exit(3)
+
+
+def _compared(
+    base: str, new: Sequence[str], exprs: Sequence[str], by: By, min_effect: float, seed: int, anyway: bool
+) -> list[dict[str, Any]]:
+    """One side after the other: BASE and one NEW are in memory at a time."""
+    from llmfan.comparing.document import compare as compared
+    from llmfan.comparing.document import names
+    from llmfan.comparing.gating import parse_all
+    from llmfan.comparing.side import load
+
+    before = load(Path(base))
+    documents = []
+    for path in new:
+        after = load(Path(path))
+        gates = parse_all(exprs, names((before, after)))
+        documents.append(
+            compared(before, after, gates=gates, by=by, min_effect=min_effect, seed=seed, anyway=anyway)
+        )
+    return documents
+
+
+def _by(text: str) -> By:
+    from llmfan.errors import near
+
+    match text:
+        case "provider" | "model" | "key":
+            return text
+    known = ("provider", "model", "key")
+    raise typer.BadParameter(f"expected one of {', '.join(known)}, got {text!r}{near(text, known)}", param_hint="--by")
+
+
+def _share(text: str) -> float:
+    """`3%` or `0.03`."""
+    bare = text.strip()
+    try:
+        value = float(bare.removesuffix("%")) / (100 if bare.endswith("%") else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise typer.BadParameter(f"expected a share such as 3% or 0.03, got {text!r}", param_hint="--min-effect")
+    return value
+
+
+def _check_outputs(json_: bool, md: str | None, html: str | None) -> None:
+    from llmfan.errors import UserError
+
+    if json_ and md == "-":
+        raise UserError("--json and --md - cannot share stdout")
+    if html == "-":
+        raise UserError("--html takes a file: a page on a terminal is of no use")
+    if md not in (None, "-") and md == html:
+        raise UserError(f"--md and --html cannot both be written to {md}")
+
+
+def _write_files(documents: list[dict[str, Any]], md: str | None, html: str | None, verbose: bool, quiet: bool) -> None:
+    from llmfan.outputs.files import write_file
+
+    if md is not None:
+        from llmfan.outputs.compare_markdown import comparisons_markdown
+
+        text = comparisons_markdown(documents, verbose=verbose)
+        if md == "-":
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        else:
+            write_file(Path(md), [text])
+    if html is not None:
+        from llmfan.outputs.compare_page import comparison_page
+
+        write_file(Path(html), comparison_page(documents))
+    written = [path for path in (md, html) if path not in (None, "-")]
+    given.tell_lines([f"written: {path}" for path in written], quiet)
+
+
+def _print_json(documents: list[dict[str, Any]]) -> None:
+    import msgspec
+
+    document = documents[0] if len(documents) == 1 else {"comparisons": documents}
+    sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+    sys.stdout.flush()
