@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,12 +91,13 @@ def grader(options: RunOptions) -> Grade:
 
 
 def tell_faults(grade: Grade) -> None:
-    """What a grader of the user's own could not judge: said once, with an example."""
-    faults: dict[str, int] = getattr(grade, "faults", {})
-    if faults:
-        kinds = ", ".join(f"{kind} ×{n}" for kind, n in faults.items())
-        example = getattr(grade, "example", "")
-        print(f"llmfan: --grade could not judge some answers ({kinds}); the first: {example}", file=sys.stderr)
+    """What a grader of the user's own could not judge: once for each kind of fault."""
+    from llmfan.cli.given import tell
+    from llmfan.inputs.own_grader import OwnGrader
+
+    if isinstance(grade, OwnGrader):
+        for line in grade.told():
+            tell(line)
 
 
 def _failed(folder: Path) -> Iterator[ResultLine]:

@@ -82,14 +82,14 @@ def _metric(row: Row, p: float, min_effect: float) -> dict[str, Any]:
     """`significant` leaves the minimum effect out: a gate brings its own.
 
     Beside its test a figure needs its own interval to exclude 0: that its distribution changed is not yet that this
-    part of it did. Not so a median: it is what the rank tests are about, and they see more than its interval, which
-    rests on the few answers around it.
+    part of it did. A median needs its one-sided 95 % bound only, and not even that where the rank test is `SURE`: it
+    is what these tests are about, and they see more than the few answers around it.
     """
     change = row.new / row.base - 1 if row.base > 0 else None
     low, high = row.interval if row.base > 0 else (None, None)
     significant = p < significance.ALPHA and row.new != row.base
-    if not row.middle:
-        significant = significant and _excludes_none(change, low, high)
+    if row.one_sided is None or p >= significance.SURE:
+        significant = significant and _excludes_none(change, *(row.one_sided or (low, high)))
     verdict = "no change"
     if significant and (change is None or abs(change) >= min_effect):
         verdict = "better" if (row.new > row.base) is row.higher else "worse"

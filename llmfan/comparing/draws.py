@@ -2,7 +2,7 @@
 
 The q-quantile of a resample of n values is their order statistic number I, where I / n is Beta(k, n − k + 1)
 distributed, k = ⌈q n⌉: 2,000 draws cost the same for a million answers as for ten. Of pairs, both sides' draws go
-together as the pairs do.
+together as the pairs do; few pairs that are close are resampled after all.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from llmfan.comparing.arrays import Values
 DRAWS = 2000
 #: Up to so many values a mean is resampled; beyond, it is as good as normal.
 RESAMPLED = 1000
-_LOW, _HIGH = 0.025, 0.975
+#: So are quantiles of few pairs that go together more than this: it matters which prompts lie next to each other.
+CLOSE = 0.5
+#: Shares of the draws that an interval leaves out at either end.
+LEVEL, ONE_SIDED = 0.025, 0.05
 Interval = tuple[float | None, float | None]
 Chance = np.random.Generator
 
@@ -25,11 +28,14 @@ def quantile(values: Values, q: float) -> float:
     return float(np.quantile(values, q, method="inverted_cdf"))
 
 
-def of_quantiles(x: Values, y: Values, q: float, paired: bool, rng: Chance) -> Interval:
+def of_quantiles(x: Values, y: Values, q: float, paired: bool, rng: Chance, beyond: float = LEVEL) -> Interval:
     together = _going_together(x, y, q) if paired else 0.0
+    if together > CLOSE and len(x) <= RESAMPLED:
+        rows, k = rng.integers(0, len(x), (DRAWS, len(x))), max(1, int(np.ceil(q * len(x)))) - 1
+        return ends(np.partition(y[rows], k)[:, k], np.partition(x[rows], k)[:, k], beyond)
     first, second = rng.standard_normal((2, DRAWS))
     second = together * first + np.sqrt(1 - together**2) * second
-    return ends(_order_statistics(y, q, ndtr(second)), _order_statistics(x, q, ndtr(first)))
+    return ends(_order_statistics(y, q, ndtr(second)), _order_statistics(x, q, ndtr(first)), beyond)
 
 
 def _order_statistics(values: Values, q: float, u: Values) -> Values:
@@ -69,9 +75,9 @@ def of_paired_shares(both: int, only_x: int, only_y: int, n: int, rng: Chance) -
     return ends((drawn[:, 0] + drawn[:, 2]).astype(float), (drawn[:, 0] + drawn[:, 1]).astype(float))
 
 
-def ends(new: Values, base: Values) -> Interval:
-    """Where the change of 95 % of the draws lies; an end that is a division by 0 is none."""
+def ends(new: Values, base: Values, beyond: float = LEVEL) -> Interval:
+    """Where the change of most of the draws lies; an end that is a division by 0 is none."""
     with np.errstate(divide="ignore", invalid="ignore"):
         changes = np.where(base > 0, new / base - 1, np.where(new > 0, np.inf, 0.0))
-    low, high = np.quantile(changes, [_LOW, _HIGH], method="inverted_cdf")
+    low, high = np.quantile(changes, [beyond, 1 - beyond], method="inverted_cdf")
     return (float(low) if np.isfinite(low) else None), (float(high) if np.isfinite(high) else None)

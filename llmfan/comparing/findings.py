@@ -42,10 +42,7 @@ class Row:
     n_new: int
     paired: bool = False
     higher: bool = False  # is better
-
-    @property
-    def middle(self) -> bool:
-        return self.metric.endswith("_p50")
+    one_sided: draws.Interval | None = None  # of a median: its direction is the test's
 
     @property
     def name(self) -> str:
@@ -118,7 +115,10 @@ def _times(found: Findings, joined: Joined, entry: Entry, metric: str, rng: draw
         interval = draws.of_quantiles(x, y, q, sample.paired, rng)
         values = draws.quantile(x, q), draws.quantile(y, q)
         tests = middle if statistic == "p50" else tail
-        found.rows.append(_row(f"{name}_{statistic}", entry, values, interval, tests, sample))
+        row = _row(f"{name}_{statistic}", entry, values, interval, tests, sample)
+        if statistic == "p50":
+            row = replace(row, one_sided=draws.of_quantiles(x, y, q, sample.paired, rng, draws.ONE_SIDED))
+        found.rows.append(row)
     interval = draws.of_means(x, y, sample.paired, rng)
     found.rows.append(_row(f"{name}_mean", entry, (float(x.mean()), float(y.mean())), interval, middle, sample))
 
@@ -228,7 +228,7 @@ def _pace(found: Findings, joined: Joined, entry: Entry, rng: draws.Chance) -> N
     for metric, (x, y) in slices.items():
         if not x.any() or not y.any():
             continue
-        tests = found.test(entry, "throughput", significance.course(x, y))
+        tests = found.test(entry, "speed", significance.course(x, y))
         interval = draws.of_means(x, y, True, rng)
         values = float(x.mean()), float(y.mean())
         found.rows.append(Row(metric, entry.name, *values, interval, tests, base.n, new.n, higher=True))

@@ -1,7 +1,8 @@
 """The grader `choice`: which letter of a multiple-choice question an answer picks.
 
-Both sides: Unicode NFKC, Markdown and LaTeX wrapping dropped, case folded, any brackets or mark after the letter dropped
-("(B)", "B)", "B.", "**B**", "b"). The letter is, first of these that is there: the whole answer; the last `\\boxed{…}`;
+Both sides: Unicode NFKC, Markdown and LaTeX wrapping dropped, case folded, brackets around the letter and marks after
+it dropped ("(B)", "B)", "B.", "**B**", "b"). The letter is, first of these that is there: the whole answer; the last
+`\\boxed{…}`;
 behind the last "answer is", "answer:", "correct option is"; before the last "is correct", "is the right answer"; the
 last line, alone or before its text ("B) Paris"); the first line in the same way; behind the last "I choose", "option";
 or the only letter that stands alone in the whole answer. "A" and "I" before a word count as letters only in brackets or
@@ -17,7 +18,7 @@ from llmfan.grading.conclusion import boxed
 from llmfan.grading.plain import bare, plain, unwrapped
 
 SAYS = (
-    'the letter that the answer picks (alone, in brackets, in \\boxed{}, after "answer is", before its option\'s text), '
+    'the letter that the answer picks (alone, in brackets, in \\boxed{}, after "answer is", before an option\'s text), '
     'case, brackets and Markdown aside; the articles "a" and "I" are no letters; two at once are wrong; of a list, any'
 )
 _EXPECTED = re.compile(r"\W*(?:(?:option|answer|choice)\b\W*)?([A-Za-z])\W*", re.IGNORECASE)
@@ -40,7 +41,8 @@ _STATED = re.compile(
 )
 _CONFIRMED = re.compile(
     _LETTER
-    + r"[^\w\n]{0,4}\s(?:is|are|was|would\s+be|must\s+be)\s+(?:(?:the|clearly|most|likely|therefore)\s+)*(?:correct|right|best|answer)\b",
+    + r"[^\w\n]{0,4}\s(?:is|are|was|would\s+be|must\s+be)\s+"
+    + r"(?:(?:the|clearly|most|likely)\s+){0,3}(?:correct|right|best|answer)\b",
     re.IGNORECASE,
 )
 _CHOSEN = re.compile(

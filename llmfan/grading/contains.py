@@ -1,7 +1,7 @@
 """The grader `contains`: the expected text stands somewhere in the answer.
 
 Both sides: Unicode NFKC, unseen characters dropped, quotes and dashes straightened, case folded, runs of blanks as one
-space, Markdown emphasis and backticks dropped. It may be part of a word ("run" is in "running"), with two exceptions:
+space, Markdown emphasis and backticks dropped. It may be part of a word ("walk" is in "walking"), with two exceptions:
 digits at an end of it must not go on ("18" is not in "180" nor in "1,180" nor in "18.5"), and a text of one to three
 letters must be a whole word ("no" is not in "know").
 
@@ -17,7 +17,7 @@ from typing import Any
 from llmfan.grading.plain import plain, spaced
 
 SAYS = (
-    "the text stands somewhere in the answer after Unicode NFKC, case folding, blanks as one space, and without Markdown; "
+    "the text stands somewhere in the answer after Unicode NFKC, case folding, blanks as one space, without Markdown; "
     "a number must not go on in more digits, a text of up to three letters must be a whole word; of a list, any; of "
     '{"all": [...]}, every one'
 )

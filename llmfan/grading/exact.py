@@ -3,7 +3,7 @@
 Both sides: Unicode NFKC, unseen characters dropped, quotes and dashes straightened, case folded, runs of blanks as one
 space, Markdown emphasis and backticks dropped, a code fence around the whole taken off, `\\text{…}` unwrapped; then
 bullets, quotes, sentence marks and brackets around the whole. Articles and marks within the text count. Right is the
-whole answer, what stands in its last `\\boxed{…}`, behind its last `####`, or behind a statement ("The answer is Paris").
+whole answer, what stands in its last `\\boxed{…}`, behind its last `####`, or behind "The answer is".
 
 A list means any of its texts. True and false are also yes and no, and an answer may go on behind that word ("Yes, …").
 """
@@ -19,8 +19,8 @@ from llmfan.grading.conclusion import boxed, hashed, stated
 from llmfan.grading.plain import bare, plain, spaced, unfenced, unwrapped
 
 SAYS = (
-    "equal after Unicode NFKC, case folding, blanks as one space, and without Markdown, code fences, and quotes, sentence "
-    "marks or brackets around the whole; the whole answer, or what stands in \\boxed{}, after ####, or after "
+    "equal after Unicode NFKC, case folding, blanks as one space, and without Markdown, code fences, and quotes, "
+    "sentence marks or brackets around the whole; the whole answer, or what stands in \\boxed{}, after ####, or after "
     '"the answer is"; of a list, any; true and false are also yes and no'
 )
 _VERDICTS = {True: ("true", "yes"), False: ("false", "no")}

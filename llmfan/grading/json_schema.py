@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
 SAYS = (
-    "the answer's JSON (all of it, else the last code fence, else the longest object or list in the prose) fits the schema, "
+    "the answer's JSON (all, else the last code fence, else the longest object or list in prose) fits the schema, "
     "or equals the expected value: the order of keys does not count, 1 equals 1.0, true is not 1"
 )
 _TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
@@ -31,11 +31,12 @@ def right(text: str, expect: Any) -> bool | None:
     want = _wanted(expect)
     if want is NONE:
         return None
-    validator = None
+    validator: Validator | None = None
     if is_schema(want):
-        validator = _validator(_key(want))
-        if isinstance(validator, str):
+        found = _validator(_key(want))
+        if isinstance(found, str):
             return None
+        validator = found
     value = found_json(text)
     if value is NONE:
         return False
@@ -86,7 +87,7 @@ def _validator(key: bytes) -> Validator | str:
     """The validator of a schema, or what is wrong with the schema in one line."""
     from jsonschema import Draft202012Validator, SchemaError
     from jsonschema.validators import validator_for
-    from jsonschema_specifications import REGISTRY
+    from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
     from referencing.exceptions import Unresolvable
 
     schema = msgspec.json.decode(key)

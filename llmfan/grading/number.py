@@ -22,9 +22,9 @@ from llmfan.grading.conclusion import boxed, hashed, stated
 from llmfan.grading.numerals import Numeral, numerals, readable
 
 SAYS = (
-    'the number after ####, in \\boxed{}, or after "answer is", else the last one; thousands separators, currency, units, '
-    "fractions, percent signs, ordinals, Markdown and LaTeX are read as people write them; whole numbers must be equal, "
-    "others within 0.000001 of the expected one (a share), or within the expect's own tolerance"
+    'the number after ####, in \\boxed{}, or after "answer is", else the last one; separators, currency, units, '
+    "fractions, percent signs, ordinals, Markdown and LaTeX are read as people write them; whole numbers must "
+    "be equal, others within 0.000001 of the expected one (a share), or within the expect's own tolerance"
 )
 _CLAUSE_END = re.compile(r"[.!?](?=\s|$)|[;(]|,?\s(?:because|since|as|given|where|which)\b", re.IGNORECASE)
 _EPSILON = Fraction(1, 10**6)
@@ -66,7 +66,7 @@ def is_number(text: str) -> bool:
     if len(short) > 1 and short[0] == "0" and short.isdigit():
         return False
     clean = readable(short).strip(" $€£¥₹.").strip()
-    found = [n for n in numerals(clean)]
+    found = list(numerals(clean))
     return len(found) == 1 and found[0].start == 0 and found[0].end == len(clean)
 
 
@@ -112,6 +112,8 @@ def _wanted(value: Any) -> Numeral | None:
         return Numeral(Fraction(str(value)) if type(value) is float else Fraction(value), None, 0, 0)
     if type(value) is not str:
         return None
+    if len(value) <= 18 and value.isascii() and value.isdigit():  # most prompt sets have nothing else
+        return Numeral(Fraction(int(value)), None, 0, len(value))
     if "####" in value:
         tail = list(numerals(readable(hashed(value) or "")))
         return tail[0] if tail else None

@@ -8,23 +8,30 @@ from typing import Any
 from msgspec import Struct
 
 from llmfan.errors import near
+from llmfan.grading.grade import NAMES
+from llmfan.grading.grade import fault as grader_fault
 from llmfan.inputs.extras import SETTINGS, line_settings
 from llmfan.inputs.jsontext import Misfit, shown
 from llmfan.inputs.messages import Faults, Spoken, check_messages, spoken, system_first, user
 from llmfan.inputs.template import MISSING, Template, dig, missing
 from llmfan.records import Message, Prompt
 
+_EXPECT_HINT = '; it stands in "expect", or in the field that --expect-field names'
 _SHAPES = ("prompt", "messages", "body", "input", "question", "turns", "vars")
 
 
 class ReadOptions(Struct, frozen=True, kw_only=True):
-    """How to read other people's lines. `template` is text, not a file's name; `system` overrules every line's own."""
+    """How to read other people's lines. `template` is text, not a file's name; `system` overrules every line's own.
+
+    By `grade`, a grader's name, each expected answer is checked; None checks each by its shape.
+    """
 
     prompt_field: str | None = None
     expect_field: str | None = None
     id_field: str | None = None
     template: str | None = None
     system: str | None = None
+    grade: str | None = None
 
 
 class Shapes:
@@ -39,10 +46,13 @@ class Shapes:
         self._prompt_field = options.prompt_field
         self._template = Template(options.template) if options.template is not None else None
         self._own_shape = options.template is None and options.prompt_field is None
+        self._grade, self._grader = options.grade, options.grade if options.grade in NAMES else None
+        self._any_line = self._any_expected = False
         self._met: set[str] = set()
         self._unmet: dict[str, dict[str, Any]] = {}
 
     def __call__(self, document: Any) -> Prompt:
+        self._any_line = True
         if type(document) is str:
             if self._template is not None:
                 raise Misfit(("", "a plain string has no fields for --template; make it an object, or leave it out"))
@@ -60,7 +70,7 @@ class Shapes:
         settings = line_settings(document, batch, faults)
         if type(text := settings.pop("system", None)) is str:
             messages = system_first(messages, text)
-        expect = self._expect(document)
+        expect = self._expect(document, faults)
         if faults:
             raise Misfit(*faults)
         return Prompt(id=given, index=0, messages=messages, turns=turns, expect=expect, **settings)
@@ -69,7 +79,11 @@ class Shapes:
         """A fault for each such field: some lines may well lack an id or an expected answer, but hardly all."""
         options = {self._id_field: "--id-field", self._expect_field: "--expect-field"}
         lacking = [(field, line) for field, line in self._unmet.items() if field not in self._met]
-        return [missing(field, line, options[field], "the whole file has") for field, line in lacking]
+        slips = [missing(field, line, options[field], "the whole file has") for field, line in lacking]
+        if self._grader and self._any_line and not self._any_expected and self._expect_field not in dict(lacking):
+            why = f"no line has an expected answer, so --grade {self._grader} has nothing to compare with"
+            slips.append(Misfit((self._expect_field or "expect", f"{why}{'' if self._expect_field else _EXPECT_HINT}")))
+        return slips
 
     def _named(self, field: str, document: dict[str, Any]) -> Any:
         """The value of a field that an option names, and a note of whether it was there."""
@@ -118,15 +132,25 @@ class Shapes:
             return ""
         return value
 
-    def _expect(self, document: dict[str, Any]) -> Any:
-        if self._expect_field is not None:
-            value = self._named(self._expect_field, document)
-            return None if value is MISSING else value
-        if "expect" in document:
-            return document["expect"]
-        if "target" in document and "input" in document:
-            return document["target"]
-        return document.get("answer") if "question" in document else None
+    def _expect(self, document: dict[str, Any], faults: Faults) -> Any:
+        field = self._expect_field or _expect_field(document)
+        value = self._named(field, document) if self._expect_field is not None else document.get(field, MISSING)
+        if value is MISSING or value is None:
+            return None
+        self._any_expected = True
+        # A grader of the user's own knows what it wants, whatever the shape.
+        if (self._grade is None or self._grader) and (why := grader_fault(value, self._grader)):
+            faults.append((field, f"{why}; got {shown(value)}"))
+        return value
+
+
+def _expect_field(document: dict[str, Any]) -> str:
+    """The field with the expected answer. A "target" belongs to an "input", an "answer" to a "question"."""
+    if "expect" in document:
+        return "expect"
+    if "target" in document and "input" in document:
+        return "target"
+    return "answer" if "question" in document else "expect"
 
 
 def _prompt(document: dict[str, Any], faults: Faults) -> Spoken:

@@ -151,7 +151,7 @@ def closing(document: Entry) -> str:
         f"one with p < {document['alpha']:g} and of at least {least}"
     )
     if any(each["verdict"] != NO_CHANGE and _spans_none(each) for each in document["metrics"]):
-        said += "; a median is judged by the test of all answers, which sees more than the interval of the median alone"
+        said += "; a median is judged by the test of all answers as well, which sees more than its interval"
     return said
 
 

@@ -40,6 +40,7 @@ class HttpTransport:
 
     def __init__(self, concurrency: int, clock: Clock):
         self._clock = clock
+        self._by_task: dict[asyncio.Task[Any] | None, _Watch] = {}
         connector = aiohttp.TCPConnector(limit=concurrency, ttl_dns_cache=300, keepalive_timeout=60)
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -48,6 +49,7 @@ class HttpTransport:
             headers={"Accept": "*/*", "Accept-Encoding": "identity"},
             auto_decompress=True,
             read_bufsize=1 << 18,
+            request_class=_stamping(self._by_task, clock),
         )
         self._loop = asyncio.get_running_loop()
         self._urls: dict[str, URL] = {}
@@ -61,6 +63,7 @@ class HttpTransport:
         """Sends and reads to the end. A cancelled task stays cancelled; a passed deadline is a reply like any other."""
         watch = _Watch(self._clock(), endpoint.timeout, endpoint.idle_timeout)
         self._watches.add(watch)
+        self._by_task[watch.task] = watch
         if not self._sweeping:
             self._sweeping = True
             self._loop.call_later(SWEEP_S, self._sweep)
@@ -83,6 +86,7 @@ class HttpTransport:
             return self._failed(watch, *_fault(error, watch.phase))
         finally:
             self._watches.discard(watch)
+            del self._by_task[watch.task]
 
     def _sweep(self) -> None:
         now = self._clock()
@@ -134,7 +138,7 @@ class HttpTransport:
                     watch.seen = now = clock()
                     watch.phase = "body"
                     reader.feed(data, now)
-                return Reply(sent=watch.started, ended=clock(), status=status, headers=headers, streamed=True)
+                return Reply(sent=watch.sent, ended=clock(), status=status, headers=headers, streamed=True)
             parts, size, cap = [], 0, MAX_BODY if status == 200 else MAX_ERROR_BODY
             while data := await content.readany():
                 watch.seen, watch.phase = clock(), "body"
@@ -146,7 +150,7 @@ class HttpTransport:
                         return self._failed(watch, "too_large", "body", f"the answer is over {cap >> 20} MiB")
                     break
             whole = parts[0] if len(parts) == 1 else b"".join(parts)
-            return Reply(sent=watch.started, ended=clock(), status=status, headers=headers, body=whole)
+            return Reply(sent=watch.sent, ended=clock(), status=status, headers=headers, body=whole)
 
     def _url(self, text: str) -> URL:
         url = self._urls.get(text)
@@ -185,15 +189,28 @@ def allow_sockets(concurrency: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
+def _stamping(watches: Mapping[asyncio.Task[Any] | None, _Watch], clock: Clock) -> type[aiohttp.ClientRequest]:
+    """Requests that note when they are written: making a connection first is not the provider's answering time."""
+
+    class Stamping(aiohttp.ClientRequest):
+        async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+            watch = watches.get(asyncio.current_task())
+            if watch is not None:
+                watch.sent = clock()
+            return await super().send(conn)
+
+    return Stamping
+
+
 class _Watch:
     """The deadlines of one request. It costs no timer of its own: the transport looks at all of them in turn."""
 
-    __slots__ = ("_idle", "_task", "_total", "answered", "expired", "phase", "seen", "started", "why")
+    __slots__ = ("_idle", "_total", "answered", "expired", "phase", "seen", "sent", "started", "task", "why")
 
     def __init__(self, now: float, total: float, idle: float):
         self._total, self._idle = total, idle
-        self._task = asyncio.current_task()
-        self.started = self.seen = now
+        self.task = asyncio.current_task()
+        self.started = self.sent = self.seen = now  # `sent`: a connection stands, the request is written
         self.phase = "first byte"
         self.answered = False  # its headers have come
         self.expired = False
@@ -208,9 +225,9 @@ class _Watch:
             self.why, self.phase = f"nothing came for {self._idle:g} s", "idle"
         else:
             return
-        if not self.expired and self._task is not None:
+        if not self.expired and self.task is not None:
             self.expired = True
-            self._task.cancel()
+            self.task.cancel()
 
 
 def _is_stream(content_type: str) -> bool:

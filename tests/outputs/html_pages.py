@@ -51,7 +51,7 @@ def run(
     keys = [{**p, "name": f"{p['name']}#{k}"} for p in providers for k in (1, 2)]
     return RunPage(
         name="runs/20261121-205725-quickstart",
-        verdict=f"1,188 of 1,200 prompts answered in 5 m 12 s; one of two gates did not hold; ash was fastest, p50 0.40 s.{said}",
+        verdict=f"1,188 of 1,200 prompts answered in 5 m 12 s; one of two gates did not hold.{said}",
         summary=summary(providers, keys, each * len(names), rng, graded, priced),
         header=header(),
         histograms=[histogram(m, n, median, each) for m in ("latency_s", "ttft_s", "wait_s") for n, median in
@@ -173,7 +173,8 @@ def key_use(key: str, rng: Random) -> KeyUse:
 def failure(kind: str, provider: str, said: str) -> FailureKind:
     message = f'{{"error": {{"message": "Limit reached for requests, try again in 2.1s"}}}}{said}'
     example = Example(
-        id=f"q-17{said}", provider=provider, model="model-8b", key=f"{provider}#1", message=message, http_status=429, at_s=31.5,
+        id=f"q-17{said}", provider=provider, model="model-8b", key=f"{provider}#1", message=message,
+        http_status=429, at_s=31.5,
     )  # fmt: skip
     return FailureKind(kind=kind, jobs=3, attempts=71, examples=[example, example])
 
@@ -185,10 +186,11 @@ def row(i: int, provider: str, rng: Random, said: str) -> Row:
     return Row(
         id=f"prompt-{i:04d}{said}", index=i, repeat=0, why=why, status="failed" if failed else "ok", provider=provider,
         model="model-8b", key=f"{provider}#1", prompt=f"What is {i} times {i + 1}?\nAnswer with a number.{said}",
-        text=None if failed else f"It is {i * (i + 1)}.\n\tLine two, {'a longer answer that goes on and on, ' * 12}{said}",
+        text=None if failed else f"It is {i * (i + 1)}.\n\tLine two, {'an answer that goes on, ' * 16}{said}",
         expect=str(i * (i + 1)), score=None if failed else float(why != "wrong"),
         error=f"timeout: no byte for 30 s{said}" if failed else None, wait_s=rng.uniform(0, 9), retry_s=0.0,
-        ttft_s=None if latency is None else latency * 0.3, latency_s=latency, total_s=None if latency is None else latency + 3,
+        ttft_s=None if latency is None else latency * 0.3, latency_s=latency,
+        total_s=None if latency is None else latency + 3,
         output_tokens=None if failed else 220, cost_usd=None if i % 3 == 2 or failed else 0.00042, attempts=1 + i % 3,
         cut=i % 5 == 0,
     )  # fmt: skip

@@ -65,6 +65,8 @@ def _unpriced(entries: Sequence[Entry]) -> str:
 
 def _scatter(entries: Sequence[Entry], speed: str, title: str, rank: str) -> Spec:
     values = [value for e in entries if (value := _point(e, speed, rank))]
+    middle = max((v["x"] for v in values), default=0) / 2
+    values = [{**v, "side": "right" if v["x"] > middle else "left"} for v in values]
     up: Spec = {"title": "accuracy", "axis": {"format": ".0%"}} if rank == "accuracy" else {"title": "USD an answer"}
     y: Spec = {"field": "up", "type": "quantitative", "scale": {"zero": rank == "cost", "nice": True}, **up}
     x = {"field": "x", "type": "quantitative", "title": title, "scale": {"zero": True, "nice": True}}
@@ -90,7 +92,9 @@ def _layers(y: Spec, rank: str, priced: bool) -> Iterator[Spec]:
         yield known | {"transform": [{"filter": {"field": "price", "equal": "known"}}]}
     hollow = layer("point", {}, filled=False, size=110, shape="square", color="var(--c1)", strokeWidth=2)
     yield hollow | {"transform": [{"filter": {"field": "price", "equal": "unknown"}}]}
-    yield layer("text", {"text": {"field": "who"}}, align="left", dx=11, dy=-8, fontSize=12)
+    for side, step in (("left", 11), ("right", -11)):  # names on the right half stand before their points
+        names = layer("text", {"text": {"field": "who"}}, align=side, dx=step, dy=-8, limit=150)
+        yield names | {"transform": [{"filter": {"field": "side", "equal": side}}]}
 
 
 def _point(entry: Entry, speed: str, rank: str) -> dict[str, Any] | None:

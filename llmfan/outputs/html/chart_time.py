@@ -104,7 +104,7 @@ def _bars(
         "type": "quantitative",
         "title": title,
         "stack": "zero",
-        "axis": {"minExtent": 46, "tickCount": 4, "format": "~s"},
+        "axis": {"minExtent": 46, "tickCount": 4, "tickMinStep": 1 if title == "attempts" else 0, "format": "~s"},
     }
     tip = [{"field": f, "type": "nominal", "title": t} for f, t in (("who", "of"), ("when", "from"), ("said", title))]
     return spec(

@@ -1,7 +1,7 @@
 """What the charts have in common: the library, colours that follow the page into the dark and onto paper, the frame.
 
-Colours are the page's own variables, and no series is told by its colour alone: lines differ in dashes, bars
-stand in a fixed order, and the same figures stand in a table.
+Colours are the page's own variables, and no series is told by its colour alone: lines differ in dashes,
+bars stand in one order, and the same figures stand in a table.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ from llmfan.outputs.html.spelling import figure_cell, money, number, read, share
 
 Entry = Mapping[str, Any]
 SPEEDS = ("latency_p50", "latency_p95", "latency_p99", "ttft_p50", "ttft_p95", "output_tokens_per_s", "requests_per_s")
+#: Beyond so many rows the table has a height of its own.
+TALL = 30
 
 
 def entry_table(caption: str, head: str, entries: Sequence[Entry]) -> Iterator[str]:
@@ -20,7 +22,7 @@ def entry_table(caption: str, head: str, entries: Sequence[Entry]) -> Iterator[s
     most = {f.name: max((f.read(entry) or 0.0 for entry in entries), default=0.0) for f in speeds}
     used = [entry for entry in entries if _count(entry, "attempts") or _count(entry, "jobs")]
     idle = [entry for entry in entries if not (_count(entry, "attempts") or _count(entry, "jobs"))]
-    yield from table(caption, columns, (_row(entry, speeds, most) for entry in used))
+    yield from table(caption, columns, (_row(entry, speeds, most) for entry in used), tall=len(used) > TALL)
     if idle:
         yield f'<p class="soft">Not used: {", ".join(name(entry["name"]) for entry in idle)}.</p>\n'
 

@@ -49,9 +49,11 @@ def row(head: str, cells: Iterable[str]) -> str:
     return f'<tr><th scope="row">{head}</th>{"".join(cells)}</tr>\n'
 
 
-def table(caption: str, columns: Sequence[Column], rows: Iterable[str], *, sortable: bool = True) -> Iterator[str]:
-    """In a box of its own, which scrolls where the screen is narrow and can be reached by keyboard."""
-    yield f'<div class="scroll" role="region" aria-label="{caption}" tabindex="0">\n'
+def table(
+    caption: str, columns: Sequence[Column], rows: Iterable[str], *, sortable: bool = True, tall: bool = False
+) -> Iterator[str]:
+    """In a box of its own, which scrolls where the screen is narrow; a `tall` one scrolls below its headers too."""
+    yield f'<div class="scroll{" tall" if tall else ""}" role="region" aria-label="{caption}" tabindex="0">\n'
     yield f"<table{' data-sortable' if sortable else ''}>\n<caption><span>{caption}</span></caption>\n<thead><tr>"
     for column in columns:
         yield _header(column, sortable)

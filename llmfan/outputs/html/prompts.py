@@ -59,8 +59,8 @@ def _table() -> Iterator[str]:
         order = "down" if kind else "up"
         yield f'<th scope="col"{style} data-field="{field}" data-as="{kind}" data-sort="{order}">{title}</th>'
     yield "</tr></thead>\n<tbody></tbody>\n</table>\n</div>\n"
-    yield '<p class="bar pager"><button type="button" disabled>Back</button>'
-    yield '<button type="button" disabled>More</button>'
+    yield '<p class="bar pager"><button type="button" disabled>Previous</button>'
+    yield '<button type="button" disabled>Next</button>'
     yield '<span role="status">This table needs JavaScript.</span></p>\n'
 
 

@@ -20,11 +20,12 @@
   const NAMES = {
     "\u061c": "ALM", "\u200b": "ZWSP", "\u200e": "LRM", "\u200f": "RLM", "\u2028": "LSEP", "\u2029": "PSEP",
     "\u202a": "LRE", "\u202b": "RLE", "\u202c": "PDF", "\u202d": "LRO", "\u202e": "RLO", "\u2060": "WJ",
-    "\u2066": "LRI", "\u2067": "RLI", "\u2068": "FSI", "\u2069": "PDI", "\u00ad": "SHY", "\ufeff": "BOM", "\u007f": "\u2421",
+    "\u2066": "LRI", "\u2067": "RLI", "\u2068": "FSI", "\u2069": "PDI", "\u00ad": "SHY", "\ufeff": "BOM", "\u007f": "DEL",
   };
+  const C0 = "NUL SOH STX ETX EOT ENQ ACK BEL BS HT LF VT FF CR SO SI DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC FS GS RS US".split(" ");
   const shown = (char) => {
     const code = char.codePointAt(0);
-    if (code < 0x20) return String.fromCharCode(0x2400 + code);
+    if (code < 0x20) return C0[code];
     return NAMES[char] || "U+" + code.toString(16).toUpperCase().padStart(4, "0");
   };
   function* pieces(text) {
@@ -56,8 +57,9 @@
     const specs = JSON.parse(figure.querySelector("script.spec").textContent);
     const host = figure.querySelector(".draw");
     const wide = host.clientWidth || 700;
+    const columns = Math.max(1, Math.floor(wide / 190));
     const config = {
-      legend: { columns: Math.max(1, Math.floor(wide / 170)), labelLimit: Math.min(220, wide - 60) },
+      legend: { columns, labelLimit: Math.min(220, Math.round((wide - 60) / columns - 45)) },
       axisY: { labelLimit: Math.round(Math.min(220, wide * 0.34)) },
       axisX: { tickCount: Math.max(3, Math.min(10, Math.floor(wide / 80))) },
     };
@@ -228,7 +230,7 @@
 
     texts(row) {
       const get = (name) => row[this.at[name]];
-      const cell = make("td", { colspan: this.columns.length });
+      const cell = make("div", { class: "inner" });
       const facts = [get("model"), get("key"), get("repeat") ? `repeat ${get("repeat")}` : null, get("score") === null ? null : `score ${get("score")}`];
       cell.append(said("p", { class: "soft" }, facts.filter(Boolean).join(" · ")));
       for (const [name, title] of [["error", "Error"], ["prompt", "Prompt"], ["expect", "Expected"], ["text", "Answer"]]) {
@@ -237,7 +239,7 @@
         cell.append(make("h4", { text: title }), text === "" ? make("p", { class: "soft", text: "empty" }) : said("div", { class: "said", tabindex: "0" }, text));
       }
       if (get("cut")) cell.append(make("p", { class: "soft", text: "Long texts are cut here; results.jsonl has them whole." }));
-      return make("tr", { class: "texts" }, cell);
+      return make("tr", { class: "texts" }, make("td", { colspan: this.columns.length }, cell));
     }
   }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from llmfan.measures.metrics import figures
@@ -126,11 +126,7 @@ def _tiles(summary: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     def get(figure: str) -> float | None:
         return read(summary, figure)
 
-    yield (
-        "answered",
-        f"{number(get('ok'))}",
-        f"of {number(get('jobs'))}, {number(get('failed'))} failed ({share(get('failed_rate'))})",
-    )
+    yield "answered", number(get("ok")), _unanswered(get)
     yield "429s", share(get("rate_limited_rate")), f"{number(get('rate_limited'))} of {number(get('attempts'))} tries"
     yield "latency p50", span(get("latency_p50")), f"p95 {span(get('latency_p95'))}"
     yield "TTFT p50", span(get("ttft_p50")), f"p95 {span(get('ttft_p95'))}"
@@ -142,6 +138,14 @@ def _tiles(summary: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     else:
         yield "accuracy", "—", "nothing was graded"
     yield "cost", money(get("cost_usd")), _unpriced(get("cost_usd"), get("cost_unknown"))
+
+
+def _unanswered(get: Callable[[str], float | None]) -> str:
+    """What is missing of all, and why."""
+    unsent = get("unsent")
+    failed = f"of {number((get('jobs') or 0) + (unsent or 0))}, {number(get('failed'))} failed"
+    rate = f" ({share(get('failed_rate'))})" if get("failed") else ""
+    return failed + rate + (f", {number(unsent)} not done" if unsent else "")
 
 
 def _ideal(efficiency: float | None, ideal: float | None) -> str:

@@ -42,5 +42,5 @@ def _rows(runs: Sequence[RunPage]) -> Iterator[str]:
             cells = [cost_cell(run.summary) for run in runs]
         else:
             values = [figure.read(run.summary) or 0.0 for run in runs]
-            cells = [figure_cell(run.summary, figure, max(values) or None) for run in runs]
+            cells = [figure_cell(run.summary, figure, max(values) if figure.metric.better else None) for run in runs]
         yield row(titled(figure), cells)

@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterable, Iterator
 from importlib import resources
 
+from llmfan.outputs.clean import clean
+
 MARKER = "llmfan report"
 
 
@@ -31,7 +33,7 @@ def shell(
     yield f'<meta http-equiv="Content-Security-Policy" content="{_policy(ready)}">\n'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
     yield '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
-    yield f"<title>{html.escape(plain(title))}</title>\n"
+    yield f"<title>{html.escape(clean(title))}</title>\n"
     yield f"<style>\n{_style(stylesheet() + styles)}</style>\n</head>\n<body>\n"
     for piece in body:
         yield plain(piece)
