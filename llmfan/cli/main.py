@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from llmfan.cli.compare import compare
 from llmfan.cli.init import init
 from llmfan.cli.plan import plan
 from llmfan.cli.probe import probe
@@ -30,6 +31,7 @@ app.command(epilog="Example: llmfan probe NAME NAME#2; in CI: llmfan probe --req
 app.command(epilog="Example: llmfan status --key NAME#2; while a run goes: llmfan status --watch")(status)
 app.command(epilog="Example: llmfan run prompts.jsonl -p providers.yaml --limit 100")(run)
 app.command(epilog="Example: llmfan report runs/NAME; in CI: llmfan report RUN --md -")(report)
+app.command(epilog="Example: llmfan compare BASE NEW --fail-if 'latency_p50 > +10%'")(compare)
 app.command(epilog="Example: llmfan plan prompts.jsonl -p providers.yaml --what-if NAME.keys=3")(plan)
 
 

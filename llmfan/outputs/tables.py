@@ -200,7 +200,8 @@ def _totals(summary: Entry) -> Text:
     text.append("\n" + " · ".join(parts))
     client = summary.get("client") or {}
     if client.get("asked_per_s"):
-        text.append(f"\narrivals planned {_rate(client['asked_per_s'])}/s, sent {_rate(client.get('achieved_per_s'))}/s")
+        asked, achieved = _rate(client["asked_per_s"]), _rate(client.get("achieved_per_s"))
+        text.append(f"\narrivals planned {asked}/s, sent {achieved}/s")
     if client.get("limited"):
         text.append(f"\nlimited: llmfan itself held the run back: {client.get('why') or 'it was too slow'}", "yellow")
     return text
