@@ -9,10 +9,13 @@ from typing import get_args
 
 import pytest
 import typer
+import yaml
 
 from llmfan.cli.main import app
+from llmfan.grading.grade import NORMALISATION
 from llmfan.inputs import schema
 from llmfan.inputs.catalogue_files import packaged_providers, preset_names
+from llmfan.measures import metrics
 from llmfan.measures.accumulate import Accumulator, Tally
 from llmfan.records import AttemptLine, ErrorInfo, ResultLine, ResultUsage
 from llmfan.settings import Kind
@@ -98,3 +101,29 @@ def test_the_default_fleet_is_one_file() -> None:
     assert included["providers.yaml"] == "llmfan/inputs/providers.yaml"
     assert not (ROOT / "llmfan" / "inputs" / "providers.yaml").exists()
     assert Path(packaged_providers()).read_bytes() == (ROOT / "providers.yaml").read_bytes()
+
+
+def test_the_reference_of_figures_is_the_declaration() -> None:
+    """A formula that differs from what is computed is worse than none."""
+    for metric in (*metrics.DISTRIBUTIONS, *metrics.TOTALS, *metrics.RUN_TOTALS, *metrics.CLIENT):
+        row = f"| `{metric.name}` | {metric.unit or 'number'} | {metric.better or '—'} | {metric.formula} |"
+        assert row in README, row
+
+
+def test_the_graders_are_described_by_what_they_do() -> None:
+    """Whoever disputes a grade looks up what was done to the answer."""
+    for name, says in NORMALISATION.items():
+        assert f"| `{name}` | {says} |" in README
+
+
+def test_the_ci_jobs_are_yaml_and_their_options_exist() -> None:
+    """They are copied as they stand."""
+    section = README[README.index("\n## CI\n") : README.index("\n## `llmfan report`")]
+    jobs = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
+    assert len(jobs) == 2
+    options = {o for p in COMMANDS["run"].params for o in p.opts}
+    for job in jobs:
+        assert yaml.safe_load(job)
+        assert {word for word in re.findall(r"(?<=\s)--[a-z-]+", job)} <= options
+        for gate in re.findall(r"--(?:fail|abort)-if '([^']+)'", job):
+            assert gate in (ROOT / ".ci" / "run").read_text(), "what is shown is what is run here"

@@ -25,7 +25,8 @@ def test_a_first_run_needs_no_key_no_file_and_no_network(tmp_path: Path) -> None
     assert {p.name for p in folder.iterdir()} == {"run.json", "results.jsonl", "attempts.jsonl", "summary.json"}
     results = lines(folder / "results.jsonl")
     assert len(results) == len({r["id"] for r in results}) == 40
-    assert all(r["simulated"] and r["score"] is None for r in results)
+    assert all(r["simulated"] for r in results)
+    assert all((r["score"] is None) == (r["expect"] is None or r["status"] == "failed") for r in results)
 
 
 def test_json_goes_to_stdout_alone_and_equals_the_file(tmp_path: Path) -> None:
