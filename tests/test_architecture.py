@@ -35,7 +35,7 @@ HEIGHT = {room: height for height, floor in enumerate(FLOORS) for room in floor}
 DOORS = {
     "yaml": ("llmfan.inputs",),
     "dotenv": ("llmfan.inputs.environment",),
-    "aiohttp": ("llmfan.transports.http",),
+    "aiohttp": ("llmfan.transports",),
     "aiolimiter": ("llmfan.pacing",),
     "uvloop": ("llmfan.surroundings",),
     "sqlite3": ("llmfan.ledgers",),

@@ -124,6 +124,6 @@ def test_the_ci_jobs_are_yaml_and_their_options_exist() -> None:
     options = {o for p in COMMANDS["run"].params for o in p.opts}
     for job in jobs:
         assert yaml.safe_load(job)
-        assert {word for word in re.findall(r"(?<=\s)--[a-z-]+", job)} <= options
+        assert set(re.findall(r"(?<=\s)--[a-z-]+", job)) <= options
         for gate in re.findall(r"--(?:fail|abort)-if '([^']+)'", job):
             assert gate in (ROOT / ".ci" / "run").read_text(), "what is shown is what is run here"

@@ -87,7 +87,7 @@ class Attempts:
         usage = answer.usage or self._estimate(claim, answer)
         if dispatcher.pairs is not None and (twin := dispatcher.pairs.drop(claim, usage)) is not None:
             self.cancel(twin)
-        spent = dispatcher.settle_answer(claim, usage, reply.ended, reports)
+        spent = dispatcher.settle_answer(claim, usage, self._clock(), reports)  # its end may lie a moment back
         _keep(job, reply, answer, usage, spent)
         last = job.turn > len(job.prompt.turns)
         self._scribe.answered(claim, slot, reply, answer, usage, last)
@@ -100,7 +100,7 @@ class Attempts:
         failure = replace(failure, message=self._redact(failure.message))
         if not claim.dropped and claim.twin is None:  # else the other of the pair goes on, and its time counts
             claim.job.retry += reply.ended - reply.sent
-        ended = self._dispatcher.settle_failure(claim, failure, reply.ended)
+        ended = self._dispatcher.settle_failure(claim, failure, self._clock())
         self._scribe.failed(claim, slot, reply, failure, ended)
 
     def _estimate(self, claim: Claim, answer: Answer) -> Usage:

@@ -13,6 +13,7 @@ import resource
 import ssl
 import urllib.request
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from yarl import URL
 
 from llmfan.ports import Clock, Endpoint, StreamReader
 from llmfan.records import Reply
+from llmfan.transports.timing import Line, Turns, Watch, stamping
 
 MAX_BODY, MAX_ERROR_BODY = 64 << 20, 64 << 10
 CONNECT_S = 15.0
@@ -40,8 +42,11 @@ class HttpTransport:
 
     def __init__(self, concurrency: int, clock: Clock):
         self._clock = clock
-        self._by_task: dict[asyncio.Task[Any] | None, _Watch] = {}
+        self._turns = Turns()
+        self._by_task: dict[asyncio.Task[Any] | None, Watch] = {}
         connector = aiohttp.TCPConnector(limit=concurrency, ttl_dns_cache=300, keepalive_timeout=60)
+        line: Any = partial(Line, clock, loop=asyncio.get_running_loop())
+        connector._factory = line  # there is no public way
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -49,19 +54,24 @@ class HttpTransport:
             headers={"Accept": "*/*", "Accept-Encoding": "identity"},
             auto_decompress=True,
             read_bufsize=1 << 18,
-            request_class=_stamping(self._by_task, clock),
+            request_class=stamping(self._by_task, clock),
         )
         self._loop = asyncio.get_running_loop()
         self._urls: dict[str, URL] = {}
-        self._watches: set[_Watch] = set()
+        self._watches: set[Watch] = set()
         self._sweeping = False
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
         self._stale: dict[str, int] = {}
         self._headers: dict[Endpoint, CIMultiDict[str]] = {}
 
     async def send(self, endpoint: Endpoint, body: bytes, reader: StreamReader | None) -> Reply:
+        reply = await self._send(endpoint, body, reader)
+        await self._turns.take()
+        return reply
+
+    async def _send(self, endpoint: Endpoint, body: bytes, reader: StreamReader | None) -> Reply:
         """Sends and reads to the end. A cancelled task stays cancelled; a passed deadline is a reply like any other."""
-        watch = _Watch(self._clock(), endpoint.timeout, endpoint.idle_timeout)
+        watch = Watch(self._clock(), endpoint.timeout, endpoint.idle_timeout)
         self._watches.add(watch)
         self._by_task[watch.task] = watch
         if not self._sweeping:
@@ -100,7 +110,7 @@ class HttpTransport:
         await self._session.close()
 
     async def _exchange_fresh(
-        self, url: URL, endpoint: Endpoint, body: bytes, reader: StreamReader | None, watch: _Watch
+        self, url: URL, endpoint: Endpoint, body: bytes, reader: StreamReader | None, watch: Watch
     ) -> Reply:
         """Some servers close a kept connection without a word. Where that shows before anything was written, the
         request goes out again at once; a server that does it over and over gets a connection for each request.
@@ -117,7 +127,7 @@ class HttpTransport:
         return await self._exchange(url, endpoint, body, reader, watch)
 
     async def _exchange(
-        self, url: URL, endpoint: Endpoint, body: bytes, reader: StreamReader | None, watch: _Watch
+        self, url: URL, endpoint: Endpoint, body: bytes, reader: StreamReader | None, watch: Watch
     ) -> Reply:
         async with self._session.request(
             endpoint.method,
@@ -134,14 +144,15 @@ class HttpTransport:
             watch.answered = True
             if streamed:
                 assert reader is not None
+                ended = None
                 while data := await content.readany():
-                    watch.seen = now = clock()
-                    watch.phase = "body"
-                    reader.feed(data, now)
-                return Reply(sent=watch.sent, ended=clock(), status=status, headers=headers, streamed=True)
+                    ended = watch.received(clock())
+                    reader.feed(data, ended)
+                return Reply(sent=watch.sent, ended=ended or clock(), status=status, headers=headers, streamed=True)
             parts, size, cap = [], 0, MAX_BODY if status == 200 else MAX_ERROR_BODY
+            ended = None
             while data := await content.readany():
-                watch.seen, watch.phase = clock(), "body"
+                ended = watch.received(clock())
                 parts.append(data)
                 size += len(data)
                 if size > cap:
@@ -150,7 +161,7 @@ class HttpTransport:
                         return self._failed(watch, "too_large", "body", f"the answer is over {cap >> 20} MiB")
                     break
             whole = parts[0] if len(parts) == 1 else b"".join(parts)
-            return Reply(sent=watch.sent, ended=clock(), status=status, headers=headers, body=whole)
+            return Reply(sent=watch.sent, ended=ended or clock(), status=status, headers=headers, body=whole)
 
     def _url(self, text: str) -> URL:
         url = self._urls.get(text)
@@ -176,7 +187,7 @@ class HttpTransport:
             self._headers[endpoint] = headers
         return headers
 
-    def _failed(self, watch: _Watch, fault: str, phase: str, detail: str) -> Reply:
+    def _failed(self, watch: Watch, fault: str, phase: str, detail: str) -> Reply:
         return Reply(sent=watch.started, ended=self._clock(), fault=fault, phase=phase, detail=detail)
 
 
@@ -187,47 +198,6 @@ def allow_sockets(concurrency: int) -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-
-
-def _stamping(watches: Mapping[asyncio.Task[Any] | None, _Watch], clock: Clock) -> type[aiohttp.ClientRequest]:
-    """Requests that note when they are written: making a connection first is not the provider's answering time."""
-
-    class Stamping(aiohttp.ClientRequest):
-        async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
-            watch = watches.get(asyncio.current_task())
-            if watch is not None:
-                watch.sent = clock()
-            return await super().send(conn)
-
-    return Stamping
-
-
-class _Watch:
-    """The deadlines of one request. It costs no timer of its own: the transport looks at all of them in turn."""
-
-    __slots__ = ("_idle", "_total", "answered", "expired", "phase", "seen", "sent", "started", "task", "why")
-
-    def __init__(self, now: float, total: float, idle: float):
-        self._total, self._idle = total, idle
-        self.task = asyncio.current_task()
-        self.started = self.sent = self.seen = now  # `sent`: a connection stands, the request is written
-        self.phase = "first byte"
-        self.answered = False  # its headers have come
-        self.expired = False
-        self.why = ""
-
-    def look(self, now: float) -> None:
-        """Cancels the request's task if a deadline has passed."""
-        if now - self.started >= self._total:
-            self.why = f"no whole answer within {self._total:g} s"
-            self.phase = "first byte" if self.phase == "first byte" else "whole"
-        elif self.phase == "body" and now - self.seen >= self._idle:
-            self.why, self.phase = f"nothing came for {self._idle:g} s", "idle"
-        else:
-            return
-        if not self.expired and self.task is not None:
-            self.expired = True
-            self.task.cancel()
 
 
 def _is_stream(content_type: str) -> bool:
