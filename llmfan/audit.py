@@ -26,6 +26,7 @@ class Arrivals(Struct, frozen=True, kw_only=True):
     them --concurrency alone kept waiting.
     """
 
+    places: int  # each with the same load
     planned: int
     planned_s: float
     sent: int
@@ -55,8 +56,8 @@ class Audit:
             "cpu_share": None if share is None else round(share, 3),
             "peak_rss_bytes": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
             "loop_lag_p99_s": None if late is None else round(late, 4),
-            "asked_per_s": None if arrivals is None else _rate(arrivals.planned, arrivals.planned_s),
-            "achieved_per_s": None if arrivals is None else _rate(arrivals.sent, arrivals.sent_s),
+            "asked_per_s": None if arrivals is None else _rate(arrivals.planned, arrivals.planned_s, arrivals.places),
+            "achieved_per_s": None if arrivals is None else _rate(arrivals.sent, arrivals.sent_s, arrivals.places),
             "limited": bool(why),
             "why": why,
         }
@@ -73,9 +74,10 @@ def _why(late: float | None, share: float | None, arrivals: Arrivals | None) -> 
     return "; ".join(found)
 
 
-def _rate(count: int, seconds: float) -> float | None:
-    """Events a second: n of them span n - 1 gaps."""
-    return round((count - 1) / seconds, 4) if count > 1 and seconds > 0 else None
+def _rate(count: int, seconds: float, places: int) -> float | None:
+    """Events a second at each place: n of them span n - 1 gaps."""
+    gaps = count / places - 1
+    return round(gaps / seconds, 4) if gaps > 0 and seconds > 0 else None
 
 
 def _cpu() -> float:

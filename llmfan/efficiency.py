@@ -44,7 +44,8 @@ def efficiency(
     """
     duration = whole.duration
     if ideal is None or not duration:
-        return {"ideal_duration_s": None, "efficiency": None, "lost": None, "hedges": None}
+        copies = None if hedged is None else _hedges(hedged)
+        return {"ideal_duration_s": None, "efficiency": None, "lost": None, "hedges": copies}
     typical = whole.sketches["latency_s"].quantile(0.5) or 0.0
     tail = (whole.last_byte or 0.0) - last_claim - typical if last_claim > -math.inf else 0.0
     lost = losses.shares(

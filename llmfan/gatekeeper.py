@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmfan.measures.accumulate import Accumulator
-from llmfan.measures.gates import Gate, judge, trips
+from llmfan.measures.gates import MINIMUM_SAMPLE, Gate, judge, sample, trips
 
 #: Seconds between two looks; figures of fifty keys are not added up for nothing.
 EVERY_S = 1.0
 
 
 class Gatekeeper:
-    """Looks at the gates now and then; `tripped` holds those that did not hold, as in the summary's `gates`."""
+    """Looks at the gates now and then."""
 
     def __init__(self, gates: Sequence[Gate], accumulator: Accumulator):
         self._gates, self._accumulator = gates, accumulator
         self._next, self._seen = 0.0, -1
-        self.tripped: list[dict[str, Any]] = []
+        self._tripped: dict[str, dict[str, Any]] = {}  # by expression, as in the summary's `gates`
 
     def look(self, now: float) -> str:
         """Why the run has to stop, or "". Cheap where nothing has ended since the last look."""
@@ -29,9 +29,20 @@ class Gatekeeper:
         for gate in self._gates:
             entry = self._entry(gate.name)
             if trips(gate, entry):
-                self.tripped = judge([gate], _whole(gate.name, entry))
-                return f"--abort-if {gate.expr}: {self.tripped[0]['why']}"
-        return ""
+                (self._tripped[gate.expr],) = judge([gate], _whole(gate.name, entry))
+        return "; ".join(f"--abort-if {expr}: {verdict['why']}" for expr, verdict in self._tripped.items())
+
+    def verdicts(self, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Of each gate: why it stopped the run, or that it did not. Too few observations are no reason to stop."""
+        found = []
+        for gate in self._gates:
+            (verdict,) = judge([gate], summary)
+            entry = gate.entry(summary) or {}
+            if (count := sample(gate, entry)) < MINIMUM_SAMPLE:
+                why = f"{count} observations, and fewer than {MINIMUM_SAMPLE} stop no run"
+                verdict |= {"held": True, "why": why}
+            found.append(self._tripped.get(gate.expr, verdict))
+        return found
 
     def _entry(self, name: str) -> dict[str, Any]:
         """The figures so far of a provider, a model (`provider/model`) or a key; "" is all of them."""

@@ -243,8 +243,8 @@ class Session:
             self.gatekeeper.look(math.inf)  # a run that ended sooner than anybody looked
         summary = document(
             self.accumulator, crew.lanes, run={k: v for k, v in header.items() if k != "fleet"},
-            nearness=nearness, client=self.audit.document(run.lag, _arrivals(run)), unsent=unsent, now=now,
-            gates=self.gates, tripped=self.gatekeeper.tripped,
+            nearness=nearness, client=self.audit.document(run.lag, _arrivals(run, len(places))), unsent=unsent, now=now,
+            gates=self.gates, aborts=self.gatekeeper.verdicts,
         )  # fmt: skip
         summary["run"]["ending"], summary["run"]["why"] = run.ending, self.redact(run.why)
         code = self._exit_code(run, summary)
@@ -267,13 +267,14 @@ class Session:
             print(text, file=sys.stderr)
 
 
-def _arrivals(run: Run) -> Arrivals | None:
+def _arrivals(run: Run, places: int) -> Arrivals | None:
     table = run.dispatcher.waiting.table
     if table is None:
         return None
     return Arrivals(
-        planned=table.planned, planned_s=table.planned_s, sent=table.sent, sent_s=table.sent_s, capped=table.capped
-    )
+        places=places, planned=table.planned, planned_s=table.planned_s, sent=table.sent, sent_s=table.sent_s,
+        capped=table.capped,
+    )  # fmt: skip
 
 
 def _simulated(fleet: Fleet, options: RunOptions, answers: Answers) -> AbstractAsyncContextManager[dict[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from llmfan.limits.window import Meter
@@ -26,10 +26,10 @@ def document(
     unsent: int,
     now: float,
     gates: Sequence[Gate] = (),
-    tripped: Sequence[Mapping[str, Any]] = (),
+    aborts: Callable[[Mapping[str, Any]], list[dict[str, Any]]] = lambda summary: [],
 ) -> dict[str, Any]:
     """`nearness`: the figures of `efficiency`; `client`: the self-audit; `unsent`: jobs that a bound, a signal or a
-    lack of keys kept from ending; `tripped`: the verdict of a gate that stopped the run.
+    lack of keys kept from ending; `aborts`: the verdicts on what might have stopped the run.
     """
     whole = accumulator.merged()
     totals = whole.totals()
@@ -53,7 +53,7 @@ def document(
         "out": _troubles(lanes, now),
         "client": dict(client),
     }
-    found["gates"] = [*judge(gates, found), *map(dict, tripped)]
+    found["gates"] = [*judge(gates, found), *aborts(found)]
     return found
 
 
@@ -78,17 +78,14 @@ def _with_allowances(entry: dict[str, Any], accumulator: Accumulator, lanes: Seq
 
 
 def _used(accumulator: Accumulator, lanes: Sequence[Lane], unit: int) -> int:
-    """Requests, or tokens of the answers."""
-    places = [(t.provider, t.model, t.key) for t in (lane.target for lane in lanes)]
-    tallies = [accumulator.tallies[place] for place in places if place in accumulator.tallies]
-    match unit:
-        case 0:
-            return sum(t.attempts for t in tallies)
-        case 1:
-            return sum(t.input_tokens + t.output_tokens for t in tallies)
-        case 2:
-            return sum(t.input_tokens for t in tallies)
-    return sum(t.output_tokens for t in tallies)
+    """Requests, or tokens of the answers; a warm-up is spent as well."""
+    requests = read = written = 0
+    for place in [(t.provider, t.model, t.key) for t in (lane.target for lane in lanes)]:
+        tally, warm = accumulator.tallies.get(place), accumulator.warmup.get(place, (0, 0, 0))
+        requests += warm[0] + (tally.attempts if tally else 0)
+        read += warm[1] + (tally.input_tokens if tally else 0)
+        written += warm[2] + (tally.output_tokens if tally else 0)
+    return (requests, read + written, read, written)[unit]
 
 
 def _troubles(lanes: Sequence[Lane], now: float) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 SECOND, MINUTE, HOUR, DAY, MONTH = 1.0, 60.0, 3600.0, 86400.0, 30 * 86400.0
@@ -39,3 +40,8 @@ def spell(duration: float | None) -> str:
     if whole < 2 * 86400:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} m"
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def dollars(value: float) -> str:
+    """`$1.2300`, `$0.000018`: four decimals, and two digits of what is less."""
+    return f"${value:.4f}" if value >= 0.01 or value == 0 else f"${value:.{1 - math.floor(math.log10(value))}f}"

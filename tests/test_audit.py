@@ -17,7 +17,7 @@ def lags(*values: float) -> Sketch:
 
 
 def arrivals(capped: int = 0) -> Arrivals:
-    return Arrivals(planned=101, planned_s=10.0, sent=51, sent_s=10.0, capped=capped)
+    return Arrivals(places=1, planned=101, planned_s=10.0, sent=51, sent_s=10.0, capped=capped)
 
 
 def test_a_quiet_process_is_not_limited() -> None:

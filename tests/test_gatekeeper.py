@@ -24,7 +24,8 @@ def test_twenty_failures_stop_a_run_and_nineteen_do_not() -> None:
     failed(accumulator, 1)
     assert keeper.look(1.5) == ""  # not due yet
     assert keeper.look(2.5).startswith("--abort-if failed_rate > 20%: ")
-    assert [(g["expr"], g["value"], g["held"]) for g in keeper.tripped] == [("failed_rate > 20%", 1.0, False)]
+    (verdict,) = keeper.verdicts({"totals": {"failed_rate": 0.1, "jobs": 400}})  # what came in later changes nothing
+    assert (verdict["expr"], verdict["value"], verdict["held"]) == ("failed_rate > 20%", 1.0, False)
 
 
 def test_a_gate_of_one_provider_looks_at_that_one_only() -> None:
@@ -47,4 +48,12 @@ def test_a_gate_that_holds_lets_the_run_go_on() -> None:
     for _ in range(100):
         accumulator.result(result(latency_s=1.0))
     assert keeper.look(1.0) == ""
-    assert keeper.tripped == []
+    assert keeper.verdicts({"latency_s": {"p95": 1.0, "n": 100}})[0]["held"]
+
+
+def test_too_few_observations_fail_no_run() -> None:
+    """Three slow answers of three are no reason to stop, and so none to fail."""
+    keeper = Gatekeeper([parse("latency_p95 > 2s", set())], Accumulator())
+    (verdict,) = keeper.verdicts({"latency_s": {"p95": 9.0, "n": 3}})
+    assert verdict["held"]
+    assert "3 observations" in verdict["why"]

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llmfan.cli import given
+from llmfan.cli.compare_places import check_places
 from llmfan.cli.version import show_version
 
 if TYPE_CHECKING:
     from llmfan.comparing.joining import By
+    from llmfan.comparing.side import Side
+    from llmfan.measures.gates import Gate
 
 _WHAT, _FORMS, _GENERAL = "What is compared", "Beside the table", "General"
 
@@ -45,6 +48,7 @@ def compare(
     kind = _by(by)
     least = _share(min_effect)
     _check_outputs(json_, md, html)
+    check_places([base, *new], [each for each in (md, html) if each not in (None, "-")])
     require()
     documents = _compared(base, new, fail_if or [], kind, least, seed, anyway)
     _write_files(documents, md, html, verbose, quiet)
@@ -61,21 +65,44 @@ def compare(
 def _compared(
     base: str, new: Sequence[str], exprs: Sequence[str], by: By, min_effect: float, seed: int, anyway: bool
 ) -> list[dict[str, Any]]:
-    """One side after the other: BASE and one NEW are in memory at a time."""
+    """One NEW after the other: BASE and one NEW are in memory at a time. All are looked at before one is compared."""
     from llmfan.comparing.document import compare as compared
+
+    before, gates, only = _looked_at(base, new, exprs, anyway)
+    return [
+        compared(before, after, gates=gates, by=by, min_effect=min_effect, seed=seed, anyway=anyway)
+        for after in ([only] if only else map(_loaded, new))
+    ]
+
+
+def _looked_at(base: str, new: Sequence[str], exprs: Sequence[str], anyway: bool) -> tuple[Side, list[Gate], Side | None]:
+    """(BASE, the gates, the one NEW). All that is wrong with any side is told at once."""
+    from llmfan.comparing import alike
     from llmfan.comparing.document import names
     from llmfan.comparing.gating import parse_all
+    from llmfan.errors import UserError
+
+    before, faults, known = None, [], set()
+    for number, path in enumerate([base, *new]):
+        try:
+            side = _loaded(path)
+        except UserError as error:
+            faults.append(str(error))
+            continue
+        before = side if not number else before
+        known |= names([side])
+        differences = list(alike.differences(before, side)) if before and number and not anyway else []
+        if before and differences:
+            faults.append(f"{alike.refusal(before, side, differences)} (to compare what is in common: --anyway)")
+    if before is None or faults:
+        raise UserError("\n".join(dict.fromkeys(faults)))
+    return before, parse_all(exprs, known), side if len(new) == 1 else None
+
+
+def _loaded(path: str) -> Side:
     from llmfan.comparing.side import load
 
-    before = load(Path(base))
-    documents = []
-    for path in new:
-        after = load(Path(path))
-        gates = parse_all(exprs, names((before, after)))
-        documents.append(
-            compared(before, after, gates=gates, by=by, min_effect=min_effect, seed=seed, anyway=anyway)
-        )
-    return documents
+    return load(Path(path))
 
 
 def _by(text: str) -> By:
@@ -107,8 +134,6 @@ def _check_outputs(json_: bool, md: str | None, html: str | None) -> None:
         raise UserError("--json and --md - cannot share stdout")
     if html == "-":
         raise UserError("--html takes a file: a page on a terminal is of no use")
-    if md not in (None, "-") and md == html:
-        raise UserError(f"--md and --html cannot both be written to {md}")
 
 
 def _write_files(documents: list[dict[str, Any]], md: str | None, html: str | None, verbose: bool, quiet: bool) -> None:

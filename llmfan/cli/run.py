@@ -130,13 +130,13 @@ def _execute(
     given.check_prices(fleet, options)
     gates, aborts = scores.gates(fleet, options)
     grade = scores.grader(options)
-    files.check()
     given.tell_notes(fleet, verbose, quiet)
     if dry_run:
         with given.prompt_set(path, options, None) as prompts:
             _print_requests(fleet, prompts, options)
         return 0
     folder = choose_folder(path, out, resume)
+    files.check(folder, None if path == "-" else path, fleet.file, env_file)
     if not resume:
         refuse_other_run(folder)
     source = str(folder / "prompts.jsonl") if path == "-" and resume else path
@@ -148,7 +148,6 @@ def _execute(
         )  # fmt: skip
         outcome = session.execute()
     scores.tell_faults(grade)
-    files.write(outcome.summary, folder)
     if outcome.why:
         print(f"llmfan: stopped: {outcome.why}", file=sys.stderr)
     if json_:
@@ -162,7 +161,7 @@ def _execute(
         print_summary(outcome.summary, str(folder))
     if outcome.summary["totals"]["unsent"] and not quiet:
         print(f"{outcome.summary['totals']['unsent']} prompts are left; go on with: {_resume_command(folder)}", file=sys.stderr)
-    return outcome.exit_code
+    return scores.written(files, outcome, folder)
 
 
 def _print_requests(fleet: Fleet, prompts: PromptSet, options: RunOptions) -> None:
@@ -175,11 +174,15 @@ def _print_requests(fleet: Fleet, prompts: PromptSet, options: RunOptions) -> No
 
 
 def _resume_command(folder: Path) -> str:
+    """The command as given, on this folder; without a gate that has stopped the run and would do so again at once."""
     import shlex
 
-    words = [w for w in sys.argv[1:] if w != "--resume"]
-    keep = [w for i, w in enumerate(words) if w not in ("-o", "--out") and (i == 0 or words[i - 1] not in ("-o", "--out"))]
-    keep = [w for w in keep if not w.startswith("--out=")]
+    keep, words = [], iter(sys.argv[1:])
+    for word in words:
+        if word in ("-o", "--out", "--abort-if"):
+            next(words, None)
+        elif word != "--resume" and not word.startswith(("--out=", "--abort-if=")):
+            keep.append(word)
     return shlex.join(["llmfan", *keep, "--out", str(folder), "--resume"])
 
 

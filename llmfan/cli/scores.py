@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from llmfan.measures.gates import Gate
     from llmfan.options import Rate, RunOptions
     from llmfan.records import ResultLine
-    from llmfan.session import Grade
+    from llmfan.session import Grade, Outcome
     from llmfan.settings import Fleet
 
 
@@ -25,19 +25,37 @@ class Files(Struct, frozen=True, kw_only=True):
     junit: str | None = None
     summary_md: str | None = None
 
-    def check(self) -> None:
-        """Before anything is sent: hours later is too late to learn that a folder is missing."""
+    def check(self, folder: Path, *inputs: str | None) -> None:
+        """Before anything is sent: hours later is too late to learn that a folder is missing. `folder`: the run's;
+        `inputs`: files it reads, which must not be written over.
+        """
         from llmfan.errors import UserError
+        from llmfan.outputs.files import is_stream
+        from llmfan.outputs.journal import ATTEMPTS, RESULTS, RUN, SUMMARY
 
-        for option, name in (("--junit", self.junit), ("--summary-md", self.summary_md)):
-            if name is None:
+        journal = (ATTEMPTS, RESULTS, RUN, SUMMARY)
+        given = {option: Path(name) for option, name in self._named().items()}
+        for option, path in given.items():
+            if is_stream(path):
                 continue
-            if Path(name).is_dir():
-                raise UserError(f"{option} {name}: is a folder; name a file in it")
-            if not Path(name).parent.is_dir():
-                raise UserError(f"{option} {name}: there is no folder {Path(name).parent}")
-            if not os.access(Path(name).parent, os.W_OK):
-                raise UserError(f"{option} {name}: the folder {Path(name).parent} cannot be written to")
+            if any(name is not None and path.resolve() == Path(name).resolve() for name in inputs):
+                raise UserError(f"{option} {path}: this run reads it; name another file")
+            if path.name in journal and (path.parent == folder or (path.parent / RUN).exists()):
+                raise UserError(f"{option} {path}: is a run's own file; name another")
+            if path.parent == folder:
+                continue  # it is there by then
+            if path.is_dir():
+                raise UserError(f"{option} {path}: is a folder; name a file in it")
+            if not path.parent.is_dir():
+                raise UserError(f"{option} {path}: there is no folder {path.parent}")
+            if not os.access(path.parent, os.W_OK):
+                raise UserError(f"{option} {path}: the folder {path.parent} cannot be written to")
+        if len({path.absolute() for path in given.values()}) < len(given):
+            raise UserError("--junit and --summary-md name the same file")
+
+    def _named(self) -> dict[str, str]:
+        both = {"--junit": self.junit, "--summary-md": self.summary_md}
+        return {option: name for option, name in both.items() if name is not None}
 
     def write(self, summary: dict[str, Any], folder: Path) -> None:
         if self.junit is not None:
@@ -72,16 +90,38 @@ def rate(text: str | None, over: str | None, arrival: str) -> Rate | None:
 
 def gates(fleet: Fleet, options: RunOptions) -> tuple[list[Gate], list[Gate]]:
     """(of --fail-if, of --abort-if), every name in them checked."""
+    from llmfan.errors import UserError
     from llmfan.measures.gates import parse, refuse_early
 
     names = {p.name for p in fleet.providers}
     names |= {f"{p.name}/{m.name}" for p in fleet.providers for m in p.models}
     names |= {k.label for p in fleet.providers for k in p.keys}
-    fails = [parse(text, names) for text in options.fail_if]
-    aborts = [parse(text, names) for text in options.abort_if]
-    for gate in aborts:
-        refuse_early(gate)
-    return fails, aborts
+    faults: list[str] = []
+    found: tuple[list[Gate], list[Gate]] = ([], [])
+    for text, early in [*((t, False) for t in options.fail_if), *((t, True) for t in options.abort_if)]:
+        try:
+            gate = parse(text, names)
+            _refuse_unknowable(gate, options)
+            if early:
+                refuse_early(gate)
+            found[early].append(gate)
+        except UserError as error:  # a name may be of the file, and left out
+            faults.append(str(error))
+            faults += [note for note in fleet.notes if f'"{note.partition(":")[0]}"' in str(error)]
+    if faults:
+        raise UserError("\n".join(faults))
+    return found
+
+
+def _refuse_unknowable(gate: Gate, options: RunOptions) -> None:
+    """A gate that this run can never judge would end it with 3 in any case."""
+    from llmfan.errors import UserError
+
+    name = gate.figure.metric.name
+    if options.rate is not None and name in ("ideal_duration_s", "efficiency"):
+        raise UserError(f'gate "{gate.expr}": with --rate it is the arrivals that say how long a run takes')
+    if options.rate is None and name in ("asked_per_s", "achieved_per_s"):
+        raise UserError(f'gate "{gate.expr}": there is such a rate with --rate only')
 
 
 def grader(options: RunOptions) -> Grade:
@@ -98,6 +138,19 @@ def tell_faults(grade: Grade) -> None:
     if isinstance(grade, OwnGrader):
         for line in grade.told():
             tell(line)
+
+
+def written(files: Files, outcome: Outcome, folder: Path) -> int:
+    """Writes the files for CI systems, once all else is told, and gives the run's exit code."""
+    from llmfan.cli.given import tell
+    from llmfan.errors import UserError
+
+    try:
+        files.write(outcome.summary, folder)
+    except UserError as error:
+        tell(str(error))
+        return outcome.exit_code if outcome.exit_code > error.exit_code else error.exit_code
+    return outcome.exit_code
 
 
 def _failed(folder: Path) -> Iterator[ResultLine]:

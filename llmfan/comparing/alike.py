@@ -16,6 +16,8 @@ _SHAPES = (
     "--grade", "--system", "--max-tokens", "--temperature", "--param", "--template", "--prompt-field", "--expect-field",
 )  # fmt: skip
 _SHOWN = 60
+#: Of an option that the run did not note.
+_UNKNOWN = "not known"
 #: From this share of ids in common on, another sha256 is a set that was edited or grew.
 _LARGELY = 0.5
 
@@ -24,22 +26,37 @@ def check(base: Side, new: Side, anyway: bool) -> list[str]:
     """What differs; refused (2) unless `anyway`."""
     found = list(differences(base, new))
     if found and not anyway:
-        said = f"{base.name} and {new.name} are not comparable: {'; '.join(found)}"
-        raise UserError(f"{said} (to compare what is in common: --anyway)")
+        raise UserError(f"{refusal(base, new, found)} (to compare what is in common: --anyway)")
     return found
+
+
+def refusal(base: Side, new: Side, found: list[str]) -> str:
+    return f"{base.name} and {new.name} are not comparable: {'; '.join(found)}"
 
 
 def differences(base: Side, new: Side) -> Iterator[str]:
     if base.simulated != new.simulated:
-        words = ("real", "simulated")
+        words = {None: "not known to be real or simulated", False: "real", True: "simulated"}
         yield f"BASE is {words[base.simulated]}, NEW is {words[new.simulated]}"
+    if base.shaping_known and new.shaping_known:
+        yield from _options(base, new)
+    elif base.shaping_known or new.shaping_known:
+        yield f"with which options {'NEW' if base.shaping_known else 'BASE'} was run is not known"
+    yield from _prompts(base, new)
+
+
+def _options(base: Side, new: Side) -> Iterator[str]:
     if base.mode != new.mode:
         yield f"--mode was {base.mode}, is {new.mode}"
-    yield from _prompts(base, new)
     for option in _SHAPES:
-        before, after = base.shaping.get(option), new.shaping.get(option)
-        if before != after:
+        before, after = base.shaping.get(option, _UNKNOWN), new.shaping.get(option, _UNKNOWN)
+        if _set(before) != _set(after):
             yield f"{option} was {_said(before)}, is {_said(after)}"
+
+
+def _set(value: Any) -> Any:
+    """An older run did not note an option that it did not have; nothing set is none, however it is written."""
+    return None if value in (_UNKNOWN, {}) else value
 
 
 def in_common(base: Answers, new: Answers) -> tuple[int, int, int]:
@@ -68,5 +85,5 @@ def _sha(header: Mapping[str, Any]) -> str | None:
 
 
 def _said(value: Any) -> str:
-    text = "not set" if value in (None, {}) else str(value)
+    text = _UNKNOWN if value == _UNKNOWN else "not set" if value in (None, {}) else str(value)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

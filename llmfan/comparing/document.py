@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from llmfan.comparing import alike, gating, significance
+from llmfan.comparing import alike, gaps, gating, significance
 from llmfan.comparing.findings import Findings, Row, figure, find
 from llmfan.comparing.joining import By, entries, join, known_names
 from llmfan.comparing.side import Side
@@ -45,23 +45,33 @@ def compare(
     why = alike.check(base, new, anyway)
     document: dict[str, Any] = {
         "comparable": not why, "why": why, "base": base.name, "new": new.name,
-        "simulated": base.simulated or new.simulated, "min_effect": min_effect, "alpha": significance.ALPHA,
-        "notes": [],
+        "simulated": bool(base.simulated or new.simulated), "min_effect": min_effect, "alpha": significance.ALPHA,
     }  # fmt: skip
     if base.answers is None or new.answers is None:
-        return document | _side_by_side(base, new, gates)
+        return document | _side_by_side(base, new, gates, by)
+    return document | _tested(base, new, gates, by, min_effect, seed)
+
+
+def _tested(base: Side, new: Side, gates: Sequence[Gate], by: By, min_effect: float, seed: int) -> dict[str, Any]:
     joined = join(base, new)
-    asked = {gate.name for gate in gates if gate.name}
+    asked = [gate.name for gate in gates if gate.name]
     paces = {gate.name for gate in gates if gate.figure.metric.name in gating.PACES}
     found = find(joined, entries(joined, by, asked), np.random.default_rng(seed), paces)
     metrics = sorted(_judged(found, min_effect), key=lambda each: _place(each["metric"]))
-    document["notes"] = [*joined.notes, *_notes(base, new)]
-    return document | {
+    known = {each["metric"] for each in (*metrics, *found.figures)}
+    parts = gaps.parts_of(base, new, by)
+    beside = _figures(base, new, (*(name for name in gating.PACES if name not in known), *_OF_THE_RUN, *_QUEUED))
+    untested = [*found.figures, *gaps.unjoined_rates(parts, known), *beside]
+    absent = gaps.absent(parts)
+    missing = gaps.lacking(untested if base.summary and new.summary else found.figures, parts)
+    return {
+        "absent": absent,
+        "notes": [*absent, *joined.notes, *missing, *found.notes, *_notes(base, new)],
         "tests": len(found.tests),
         "questions": len({test.question for test in found.tests}),
         "metrics": metrics,
-        "figures": [*found.figures, *_figures(base, new, (*_OF_THE_RUN, *_QUEUED))],
-        "gates": [gating.judged(gate, metrics) for gate in gates],
+        "figures": untested,
+        "gates": [gating.judged(gate, metrics, untested) for gate in gates],
     }
 
 
@@ -116,26 +126,27 @@ def _place(name: str) -> tuple[bool, str, int, str]:
 # ---------------------------------------------------------------- what is not tested
 
 
-def _side_by_side(base: Side, new: Side, gates: Sequence[Gate]) -> dict[str, Any]:
-    alone = " and ".join(side.name for side in (base, new) if side.answers is None)
+def _side_by_side(base: Side, new: Side, gates: Sequence[Gate], by: By) -> dict[str, Any]:
+    less = [(word, side.name) for word, side in (("BASE", base), ("NEW", new)) if side.answers is None]
     if gates:
-        raise UserError(f"a gate on a change needs the answers of both runs, and of {alone} there is a summary alone")
-    both = [_by_name(side.summary) for side in (base, new)]
+        names = " and ".join(name for _, name in less)
+        raise UserError(f"a gate on a change needs the answers of both runs, and of {names} there is a summary alone")
+    parts = gaps.parts_of(base, new, by)
     found = _figures(base, new, (*_TESTED_ELSE, *_OF_THE_RUN, *_QUEUED))
-    for name in both[0].keys() & both[1].keys():
+    both = gaps.entries_of(base.summary, by), gaps.entries_of(new.summary, by)
+    for name in dict.fromkeys([*both[0], *both[1]]):
         for known in _TESTED_ELSE:
-            read = figures()[known].read
-            values = read(both[0][name]), read(both[1][name])
-            if None not in values:
+            values = [figures()[known].read(entries.get(name) or {}) for entries in both]
+            if values != [None, None]:
                 found.append(figure(f"{known}[{name}]", *values))
+    absent = gaps.absent(parts)
+    missing = gaps.lacking(found, parts) if base.summary and new.summary else []
+    said = f"of {' and '.join(word for word, _ in less)} there is a summary alone"
     return {
-        "tests": 0, "questions": 0, "metrics": [], "figures": found, "gates": [],
-        "notes": [f"of {alone} there is a summary alone: figures side by side, with no test of what they mean"],
+        "tests": 0, "questions": 0, "metrics": [], "figures": found, "gates": [], "untested": said, "absent": absent,
+        "notes": [*absent, f"{said}: figures side by side, with no test of what they mean", *missing,
+                  *_notes(base, new)],
     }  # fmt: skip
-
-
-def _by_name(summary: dict[str, Any]) -> dict[str, Any]:
-    return {str(entry.get("name")): entry for entry in summary.get("providers") or ()}
 
 
 def _figures(base: Side, new: Side, wanted: Iterable[str]) -> list[dict[str, Any]]:
@@ -153,9 +164,7 @@ def _notes(base: Side, new: Side) -> list[str]:
     if counts := base.estimated + new.estimated:
         notes.append(f"{counts:,} of the token counts are estimates, and so is what is made of them")
     for word, side in (("BASE", base), ("NEW", new)):
-        client = side.summary.get("client") or {}
-        if client.get("limited"):
-            notes.append(f"{word}: llmfan itself held that run back ({client.get('why') or 'it was too slow'})")
+        notes += gaps.of_side(word, side)
     return notes
 
 

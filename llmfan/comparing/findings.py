@@ -22,6 +22,8 @@ QUANTILES = {"p50": 0.50, "p95": 0.95, "p90": 0.90, "p99": 0.99}
 PAIRED_FROM = 0.8
 #: A slower tail is looked for beyond this quantile of both runs together.
 TAIL = 0.95
+#: So large a difference of two shares is never put down to bursts.
+LARGE = 0.10
 _TIMES = ("latency_s", "ttft_s", "ttfo_s", "tpot_s")
 #: Of each answer, on average: as totals they would only say how many were answered. Fewer are better: they are time
 #: and money, and whether the answers are as good is for accuracy to say.
@@ -51,11 +53,12 @@ class Row:
 
 @dataclass
 class Findings:
-    """`figures`: those that are no matter for a test, here for too few observations."""
+    """`figures`: those that are no matter for a test, here for too few observations, or none on one side."""
 
     rows: list[Row] = field(default_factory=list)
     figures: list[dict[str, Any]] = field(default_factory=list)
     tests: list[Test] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def test(self, entry: Entry, question: str, p: float | None) -> tuple[int, ...]:
         if p is None:
@@ -100,8 +103,7 @@ def _times(found: Findings, joined: Joined, entry: Entry, metric: str, rng: draw
     x, y, name = sample.x, sample.y, metric.removesuffix("_s")
     few = min(len(x), len(y))
     if few < LEAST:
-        if few:
-            _untested(found, f"{name}_p50", entry, draws.quantile(x, 0.5), draws.quantile(y, 0.5))
+        _untested(found, f"{name}_p50", entry, *(draws.quantile(v, 0.5) if len(v) else None for v in (x, y)))
         return
     middle = found.test(entry, "speed", significance.location(x, y, sample.paired))
     tail = middle
@@ -131,12 +133,10 @@ def needed(statistic: str) -> int:
 def _amounts(found: Findings, joined: Joined, entry: Entry, metric: str, rng: draws.Chance) -> None:
     sample = _sample(joined, entry, joined.base.columns[metric], joined.new.columns[metric])
     x, y = sample.x, sample.y
-    if not len(x) or not len(y):
+    if min(len(x), len(y)) < LEAST:
+        _untested(found, metric, entry, _mean(x), _mean(y))
         return
     means = float(x.mean()), float(y.mean())
-    if min(len(x), len(y)) < LEAST:
-        _untested(found, metric, entry, *means)
-        return
     tests = found.test(entry, "size", significance.location(x, y, sample.paired))
     found.rows.append(_row(metric, entry, means, draws.of_means(x, y, sample.paired, rng), tests, sample))
 
@@ -167,12 +167,10 @@ def _sample(joined: Joined, entry: Entry, base: Values, new: Values) -> _Sample:
 def _accuracy(found: Findings, joined: Joined, entry: Entry, rng: draws.Chance) -> None:
     sample = _sample(joined, entry, joined.base.columns["score"], joined.new.columns["score"])
     right_x, right_y = sample.x >= 0.5, sample.y >= 0.5
-    if not len(right_x) or not len(right_y):
+    if min(len(right_x), len(right_y)) < LEAST:
+        _untested(found, "accuracy", entry, _mean(right_x), _mean(right_y))
         return
     values = float(right_x.mean()), float(right_y.mean())
-    if min(len(right_x), len(right_y)) < LEAST:
-        _untested(found, "accuracy", entry, *values)
-        return
     if sample.paired:
         only_x, only_y = int(np.sum(right_x & ~right_y)), int(np.sum(~right_x & right_y))
         p = significance.discordant(only_x, only_y)
@@ -185,35 +183,43 @@ def _accuracy(found: Findings, joined: Joined, entry: Entry, rng: draws.Chance) 
 
 
 def _failed(found: Findings, joined: Joined, entry: Entry, rng: draws.Chance) -> None:
-    flags = [
-        ~answers.ok[mask][np.argsort(answers.line[mask])]
-        for answers, mask in ((joined.base, entry.base), (joined.new, entry.new))
-    ]
-    _share(found, "failed_rate", entry, flags[0], flags[1], rng)
+    """Each job by itself: of an outage that took every third job nobody wants to hear that it was only one event."""
+    _share(found, "failed_rate", entry, ~joined.base.ok[entry.base], ~joined.new.ok[entry.new], 1.0, rng)
 
 
 def _rate_limited(found: Findings, joined: Joined, entry: Entry, rng: draws.Chance) -> None:
-    flags = [
+    """In the order of time: a limit that is met refuses all that is under way, and such a clump counts as few."""
+    x, y = (
         requests.limited[mask][np.argsort(requests.sent[mask], kind="stable")]
         for requests, mask in ((joined.base_requests, entry.base_requests), (joined.new_requests, entry.new_requests))
-    ]
-    _share(found, "rate_limited_rate", entry, flags[0], flags[1], rng)
+    )
+    large = len(x) and len(y) and abs(x.mean() - y.mean()) >= LARGE
+    clumping = 1.0 if large else max(significance.clumping(x), significance.clumping(y))
+    _share(found, "rate_limited_rate", entry, x, y, clumping, rng)
 
 
-def _share(found: Findings, metric: str, entry: Entry, x: Mask, y: Mask, rng: draws.Chance) -> None:
-    """In the order of time: what comes in clumps counts as so many fewer independent ones."""
+def _share(
+    found: Findings, metric: str, entry: Entry, x: Mask, y: Mask, clumping: float, rng: draws.Chance
+) -> None:  # fmt: skip
     if not len(x) or not len(y):
         return
     values = float(x.mean()), float(y.mean())
     if min(len(x), len(y)) < LEAST:
         _untested(found, metric, entry, *values)
         return
-    clumping = max(significance.clumping(x), significance.clumping(y))
     counts = [max(1, round(len(x) / clumping)), max(1, round(len(y) / clumping))]
     hits = [min(counts[0], round(x.sum() / clumping)), min(counts[1], round(y.sum() / clumping))]
-    tests = found.test(entry, metric, significance.shares(hits[0], counts[0], hits[1], counts[1]))
+    p = significance.shares(hits[0], counts[0], hits[1], counts[1])
     interval = draws.of_shares(values[0] * counts[0], counts[0], values[1] * counts[1], counts[1], rng)
-    found.rows.append(Row(metric, entry.name, *values, interval, tests, len(x), len(y)))
+    row = Row(metric, entry.name, *values, interval, found.test(entry, metric, p), len(x), len(y))
+    found.rows.append(row)
+    if clumping > 1 and not _below(p) and _below(significance.shares(int(x.sum()), len(x), int(y.sum()), len(y))):
+        said = f"{row.name} went from {values[0]:.1%} to {values[1]:.1%}"
+        found.notes.append(f"{said}, but in bursts, each counted as few: no more than noise as a whole")
+
+
+def _below(p: float | None) -> bool:
+    return p is not None and p < significance.ALPHA
 
 
 # ---------------------------------------------------------------- throughput
@@ -241,7 +247,14 @@ def _row(
     return Row(metric, entry.name, *values, interval, tests, len(sample.x), len(sample.y), sample.paired)
 
 
-def _untested(found: Findings, metric: str, entry: Entry, base: float, new: float) -> None:
+def _mean(values: Values | Mask) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
+def _untested(found: Findings, metric: str, entry: Entry, base: float | None, new: float | None) -> None:
+    """What neither side has is no figure."""
+    if base is None and new is None:
+        return
     found.figures.append(figure(f"{metric}[{entry.name}]" if entry.name else metric, base, new))
 
 

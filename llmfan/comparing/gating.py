@@ -34,13 +34,14 @@ def parse_all(exprs: Iterable[str], names: Collection[str]) -> list[Gate]:
     return gates
 
 
-def judged(gate: Gate, metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def judged(
+    gate: Gate, metrics: Sequence[Mapping[str, Any]], figures: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
     """An entry of `gates`. `value` is the change; a change from nothing is beyond any figure, and null."""
     name = f"{gate.figure.name}[{gate.name}]" if gate.name else gate.figure.name
     entry = next((each for each in metrics if each["metric"] == name), None)
     if entry is None:
-        least = pace.LEAST if gate.figure.metric.name in PACES else needed(gate.figure.statistic)
-        why = f"{name} is tested from {least:,} observations a run on, and there are fewer, so this gate cannot hold"
+        why = f"{_missing(gate, name, figures)}, so this gate cannot hold"
         return {"expr": gate.expr, "value": None, "held": False, "why": why}
     change = entry["change"]
     if change is None:
@@ -49,6 +50,17 @@ def judged(gate: Gate, metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         why = f"{name} changed by {change:+.1%}, no more than noise (p = {entry['p_value']:.2g})"
         return {"expr": gate.expr, "value": change, "held": True, "why": why}
     return {"expr": gate.expr, "value": change, "held": gate.holds(change), "why": sentence(gate, change)}
+
+
+def _missing(gate: Gate, name: str, figures: Sequence[Mapping[str, Any]]) -> str:
+    """Of times, those of a middle are listed where one side has none."""
+    middle = name.replace(gate.figure.name, f"{gate.figure.metric.name.removesuffix('_s')}_p50", 1)
+    for each in figures:
+        for side in ("base", "new"):
+            if each["metric"] in (name, middle) and each[side] is None:
+                return f"there is no {name} in {side.upper()}"
+    least = pace.LEAST if gate.figure.metric.name in PACES else needed(gate.figure.statistic)
+    return f"{name} is tested from {least:,} observations a run on, and there are fewer"
 
 
 def _from_nothing(gate: Gate, entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -93,19 +93,29 @@ def _only(requests: Requests, answers: Answers) -> Requests:
 
 
 def entries(joined: Joined, by: By, named: Iterable[str] = ()) -> list[Entry]:
-    """The whole run, each that answered in both by `by`, and those that a gate names, whatever they are."""
-    whole = _entry(joined, "", None)
-    found = [whole]
-    names = [n for n in _names(joined.base.targets, by) if n in set(_names(joined.new.targets, by))]
-    kinds: dict[str, By] = dict.fromkeys(names, by)
+    """The whole run, each that had a job or an attempt in either by `by`, and those that a gate names.
+
+    One that only failed in NEW is what there is to be said of NEW.
+    """
+    named = list(dict.fromkeys(named))
+    found = [_entry(joined, "", None)]
+    kinds: dict[str, By] = dict.fromkeys(names_by(_targets(joined), by), by)
     for name in named:
         if name and name not in kinds:
             kinds[name] = _kind(joined, name)
     for name, kind in kinds.items():
         entry = _entry(joined, name, kind)
-        if name in named or (joined.base.ok[entry.base].any() and joined.new.ok[entry.new].any()):
+        if name in named or any(
+            mask.any() for mask in (entry.base, entry.new, entry.base_requests, entry.new_requests)
+        ):
             found.append(entry)
     return found
+
+
+def _targets(joined: Joined) -> list[Target]:
+    """BASE's first, so that they come in the same order whatever NEW is."""
+    sides = joined.base, joined.new, joined.base_requests, joined.new_requests
+    return [target for side in sides for target in side.targets]
 
 
 def known_names(side: Side) -> set[str]:
@@ -114,10 +124,10 @@ def known_names(side: Side) -> set[str]:
         return set()
     targets = [*side.answers.targets, *side.requests.targets]
     kinds: tuple[By, ...] = ("provider", "model", "key")
-    return {name for kind in kinds for name in _names(targets, kind)}
+    return {name for kind in kinds for name in names_by(targets, kind)}
 
 
-def _names(targets: Iterable[Target], by: By) -> list[str]:
+def names_by(targets: Iterable[Target], by: By) -> list[str]:
     return [name for name in dict.fromkeys(_named(target, by) for target in targets) if name]
 
 
@@ -131,22 +141,21 @@ def _named(target: Target, by: By) -> str:
 def _kind(joined: Joined, name: str) -> By:
     kinds: tuple[By, ...] = ("provider", "model", "key")
     for kind in kinds:
-        for targets in (joined.base.targets, joined.new.targets):
-            if name in _names(targets, kind):
-                return kind
+        if name in names_by(_targets(joined), kind):
+            return kind
     raise UserError(f'there is no provider, model or key "{name}" among the results')
 
 
 def _entry(joined: Joined, name: str, by: By | None) -> Entry:
-    base, new = (_mask(answers.target, answers.targets, name, by) for answers in (joined.base, joined.new))
+    base, new = (mask_of(answers.target, answers.targets, name, by) for answers in (joined.base, joined.new))
     sent, resent = (
-        _mask(requests.target, requests.targets, name, by) for requests in (joined.base_requests, joined.new_requests)
+        mask_of(requests.target, requests.targets, name, by) for requests in (joined.base_requests, joined.new_requests)
     )
     alone = by is not None and all(mask.all() for mask in (base, new, sent, resent))
     return Entry(name, base, new, sent, resent, same_as_whole=alone)
 
 
-def _mask(target: Numbers, targets: list[Target], name: str, by: By | None) -> Mask:
+def mask_of(target: Numbers, targets: list[Target], name: str, by: By | None) -> Mask:
     if by is None:
         return np.ones(len(target), dtype=bool)
     chosen = np.array([_named(each, by) == name for each in targets], dtype=bool)

@@ -132,11 +132,15 @@ def read_requests(path: Path, mode: str) -> Requests:
 
 def _decoded(path: Path, decode: Callable[[bytes], T]) -> Iterator[T]:
     """A torn last line is one of a run that still goes, or was cut off: it is left out."""
-    for number, line in enumerate(read_lines(path), 1):
-        try:
-            yield decode(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            if line.endswith(b"\n"):
-                raise UserError(
-                    f"{path}:{number}: not a line of llmfan's; the file was changed by something else"
-                ) from None
+    try:
+        for number, line in enumerate(read_lines(path), 1):
+            try:
+                found = decode(line)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                if not line.endswith(b"\n"):
+                    return
+                said = "not a line of llmfan's; the file was changed by something else"
+                raise UserError(f"{path}:{number}: {said}") from None
+            yield found
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None

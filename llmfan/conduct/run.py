@@ -38,6 +38,7 @@ class Bounds(Struct, frozen=True, kw_only=True):
     max_duration: float | None = None
     max_stall: float = 600.0
     grace: float = 30.0
+    gate_grace: float = 5.0  # after --abort-if: what is in flight is part of what went wrong
     wait: bool = False  # sleep through spent quotas
 
 
@@ -119,7 +120,10 @@ class Run:
             return
         self.ending, self.why = ending, why
         self.dispatcher.stopped = True
-        asyncio.get_running_loop().call_later(self._bounds.grace, self.leave_at_once)
+        if ending == "gate":
+            self.observer.say(f"stopping: {why}")
+        grace = self._bounds.gate_grace if ending == "gate" else self._bounds.grace
+        asyncio.get_running_loop().call_later(grace, self.leave_at_once)
         self.pump()
 
     def leave_at_once(self) -> None:
@@ -213,8 +217,9 @@ class Run:
         """Nothing is in flight and nothing could be claimed: done, stopped, out of keys, or waiting for a moment."""
         dispatcher = self.dispatcher
         if dispatcher.waiting.empty or dispatcher.stopped:
-            if dispatcher.waiting.empty:
-                self.ending = "done" if self.ending != "storage" and dispatcher.waiting.fault is None else self.ending
+            whole = dispatcher.waiting.empty and dispatcher.waiting.fault is None
+            if whole and self.ending != "storage" and not self.signal:
+                self.ending, self.why = "done", ""  # what was in flight when it was to stop was all there was
             self._finished.set()
             return
         if dispatcher.changed:

@@ -8,11 +8,12 @@ import inspect
 import math
 import os
 import pkgutil
+import signal
 import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,8 +31,10 @@ class OwnGrader:
 
     What it raises, or returns beside true, false, a number from 0 to 1 and None, judges nothing: it is counted in
     `faults` by kind, and `example` says where the first stood. The message of an exception may hold anything, so it is
-    never told; its type and line are.
+    never told; its type and line are. `judges_all`: it is asked about prompts that expect nothing as well.
     """
+
+    judges_all = True
 
     def __init__(self, spec: str, function: Callable[..., Any]):
         self.spec = spec
@@ -41,21 +44,25 @@ class OwnGrader:
         self._takes_prompt = _takes_prompt(spec, function)
 
     def __call__(self, prompt: Prompt, text: str) -> float | None:
+        try:
+            # What it returns is the user's code too: a comparison, a conversion, the end of a coroutine may raise.
+            with redirect_stdout(sys.stderr):
+                score, kind = _score(self._returned(prompt, text))
+        except BaseException as e:  # CancelledError or SystemExit of a grader must not end the run
+            if _is_ctrl_c(e):
+                raise
+            self._fault(f"raised {_type_name(e)}", prompt, _place())
+            return None
+        if kind:
+            self._fault(kind, prompt, "")
+        return score
+
+    def _returned(self, prompt: Prompt, text: str) -> Any:
         # Copies: what a grader changes in them would else be changed in the results.
         given = [answer_of(text), copy.deepcopy(prompt.expect)]
         if self._takes_prompt:
             given.append(_as_dict(prompt))
-        try:
-            returned = self._function(*given)
-        except (Exception, SystemExit) as e:
-            self._fault(f"raised {type(e).__name__}", prompt, _place(e))
-            return None
-        if inspect.iscoroutine(returned):
-            returned.close()
-        score, kind = _score(returned)
-        if kind:
-            self._fault(kind, prompt, "")
-        return score
+        return self._function(*given)
 
     def told(self) -> list[str]:
         """One line for each kind of fault, to be said at the end of a run."""
@@ -77,12 +84,13 @@ def own_grader(spec: str) -> OwnGrader:
     if not source or not name.isidentifier():
         raise UserError(f"--grade {spec}: expected {_FORM}")
     module = _file(spec, Path(source)) if source.endswith(".py") else _module(spec, source)
-    function = getattr(module, name, None)
-    if not callable(function):
-        known = [n for n, value in vars(module).items() if not n.startswith("_") and callable(value)]
-        what = "is no function" if hasattr(module, name) else "there is no such function"
-        raise UserError(f"--grade {spec}: {what} in {source}: {name}{near(name, known)}")
-    return OwnGrader(spec, function)
+    with _told(spec):  # a module's own __getattr__ and a function's own __signature__ are the user's code
+        function = getattr(module, name, None)
+        if not callable(function):
+            known = [n for n, value in vars(module).items() if not n.startswith("_") and callable(value)]
+            what = "is no function" if hasattr(module, name) else "there is no such function"
+            raise UserError(f"--grade {spec}: {what} in {source}: {name}{near(name, known)}")
+        return OwnGrader(spec, function)
 
 
 def _module(spec: str, name: str) -> ModuleType:
@@ -131,16 +139,30 @@ def _importable(folder: str) -> Iterator[None]:
 
 @contextmanager
 def _told(spec: str) -> Iterator[None]:
-    """Whatever a user's module does while it is loaded, as one line without its message, which may hold a secret."""
+    """Whatever a user's module does while it is loaded, as one line without its message, which may hold a secret.
+
+    What it prints goes to stderr: stdout is the run's, and may be read by a program.
+    """
     try:
-        yield
-    except ModuleNotFoundError:
+        with redirect_stdout(sys.stderr):
+            yield
+    except UserError:
         raise
     except SyntaxError as e:
         where = f"{os.path.basename(e.filename or '')}:{e.lineno}"
         raise UserError(f"--grade {spec}: not valid Python at {where}") from None
-    except (Exception, SystemExit) as e:
-        raise UserError(f"--grade {spec}: loading it raised {type(e).__name__}{_place(e)}") from None
+    except BaseException as e:
+        if _is_ctrl_c(e) or (isinstance(e, ModuleNotFoundError) and e.name):
+            raise
+        raise UserError(f"--grade {spec}: loading it raised {_type_name(e)}{_place()}") from None
+
+
+def _is_ctrl_c(error: BaseException) -> bool:
+    """Whether this is the user's own wish to stop.
+
+    While a run goes its loop has taken the signal over, and then only the grader itself can have raised this.
+    """
+    return isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def _takes_prompt(spec: str, function: Callable[..., Any]) -> bool:
@@ -168,16 +190,28 @@ def _score(value: Any) -> tuple[float | None, str]:
     """(the score, "") or (None, what is wrong with what was returned)."""
     if value is None:
         return None, ""
-    if not isinstance(value, bool | int | float) and type(value).__module__ == "numpy" and hasattr(value, "item"):
+    if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
         value = value.item()  # numpy.bool_ and the like
     if not isinstance(value, bool | int | float):
-        return None, f"returned {type(value).__name__}, not a score"
-    if math.isfinite(value) and 0 <= value <= 1:
-        return float(value), ""
-    return None, "returned a number that is not from 0 to 1"
+        if inspect.iscoroutine(value):
+            value.close()
+        return None, f"returned {_type_name(value)}, not a score"
+    try:
+        score = float(value)
+    except OverflowError:
+        score = math.inf
+    # Compared as a plain float: a subclass may compare as it likes. NaN is not between either.
+    return (score, "") if 0 <= score <= 1 else (None, "returned a number that is not from 0 to 1")
 
 
-def _place(error: BaseException) -> str:
-    """Where in the user's own code: the innermost line that is in a file."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__ and f.filename[:1] != "<"]
+def _type_name(value: Any) -> str:
+    """The name that a class was given, whatever it says of itself, fit for one line."""
+    name = str(type.__dict__["__name__"].__get__(type(value)))
+    return name if name.isprintable() and len(name) <= 60 else "something"
+
+
+def _place() -> str:
+    """Where the exception now handled arose in the user's own code: the innermost line that is in a file."""
+    trace = traceback.extract_tb(sys.exc_info()[2], limit=-50)
+    frames = [f for f in trace if f.filename != __file__ and f.filename[:1] != "<"]
     return f" in {os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""

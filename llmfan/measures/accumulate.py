@@ -18,7 +18,7 @@ from llmfan.records import AttemptLine, ResultLine
 _LIMITED = ("rate_limited", "quota_exhausted")
 _COUNTS = (
     "ok", "failed", "attempts", "rate_limited", "input_tokens", "output_tokens", "estimated", "right", "wrong",
-    "ungraded", "unpriced",
+    "ungraded", "unpriced", "copies", "warmup",
 )  # fmt: skip
 #: A score from here on is a right answer.
 RIGHT = 0.5
@@ -28,14 +28,16 @@ class Tally:
     """Counts and distributions of one target."""
 
     __slots__ = (
-        "attempts", "cost", "errors", "estimated", "failed", "first_sent", "input_tokens", "last_byte", "ok",
-        "output_tokens", "problems", "rate_limited", "right", "sketches", "ungraded", "unpriced", "wrong",
+        "attempts", "copies", "cost", "errors", "estimated", "failed", "first_sent", "input_tokens", "last_byte", "ok",
+        "output_tokens", "problems", "rate_limited", "right", "sketches", "ungraded", "unpriced", "warmup", "wrong",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.ok = self.failed = self.attempts = self.rate_limited = 0
         self.input_tokens = self.output_tokens = self.estimated = 0
         self.right = self.wrong = self.ungraded = 0
+        self.copies = 0  # of hedges: cancelled, as the other had answered
+        self.warmup = 0  # requests that are in no figure
         self.unpriced = 0  # answers whose price nobody knows
         self.cost: float | None = None
         self.errors: Counter[str] = Counter()  # failed jobs by kind
@@ -68,7 +70,7 @@ class Tally:
         """The figures of `metrics.TOTALS`. Undefined ones are None."""
         duration = self.duration
         per_second = (lambda n: round(n / duration, 4)) if duration else (lambda n: None)
-        graded = self.right + self.wrong
+        graded, own = self.right + self.wrong, self.attempts - self.copies
         low, high = wilson(self.right, graded) or (None, None)
         return {
             "jobs": self.jobs,
@@ -76,9 +78,10 @@ class Tally:
             "failed": self.failed,
             "failed_rate": _share(self.failed, self.jobs),
             "attempts": self.attempts,
+            "warmup": self.warmup,
             "rate_limited": self.rate_limited,
             "rate_limited_rate": _share(self.rate_limited, self.attempts),
-            "success_rate": _share(self.attempts - sum(self.problems.values()), self.attempts),
+            "success_rate": _share(own - sum(self.problems.values()), own),
             "duration_s": _round(duration),
             "requests_per_s": per_second(self.ok),
             "input_tokens": self.input_tokens,
@@ -114,6 +117,7 @@ class Accumulator:
         self.tallies: dict[tuple[str, str, str], Tally] = {}
         self.examples: dict[str, str] = {}  # one message for each kind of error
         self.done = self.failed = self.attempts = 0  # all of them, warm-up included
+        self.warmup: dict[tuple[str, str, str], list[int]] = {}  # requests, tokens in, tokens out: they were spent too
         self.graded = graded
         self.pairs = Pairs(mode, prompts)
 
@@ -127,6 +131,10 @@ class Accumulator:
     def attempt(self, line: AttemptLine) -> None:
         self.attempts += 1
         if line.warmup:
+            self.tally(line.provider, line.model, line.key).warmup += 1
+            spent = self.warmup.setdefault((line.provider, line.model, line.key), [0, 0, 0])
+            for at, amount in enumerate((1, line.input_tokens or 0, line.output_tokens or 0)):
+                spent[at] += amount
             return
         tally = self.tally(line.provider, line.model, line.key)
         tally.attempts += 1
@@ -140,7 +148,9 @@ class Accumulator:
                 itl = tally.sketches["itl_s"]
                 for gap, count in line.itl_ms:
                     itl.add(gap / 1000.0, count)
-        elif not line.hedge:  # a hedge's loser is no failed attempt
+        elif line.hedge:  # a hedge's loser is no failed attempt
+            tally.copies += 1
+        else:
             tally.problems[line.outcome] += 1
             if line.outcome in _LIMITED:
                 tally.rate_limited += 1
@@ -219,10 +229,10 @@ class Accumulator:
 
 
 def describe(sketch: Sketch) -> dict[str, Any]:
-    figures: dict[str, Any] = {"n": sketch.n, "mean": _round(sketch.total / sketch.n) if sketch.n else None}
+    figures: dict[str, Any] = {"n": sketch.n, "mean": _round(sketch.total / sketch.n, 9) if sketch.n else None}
     values = sketch.quantiles([q for _, q in QUANTILES])
-    figures.update({name: _round(value) for (name, _), value in zip(QUANTILES, values, strict=True)})
-    figures["max"] = _round(sketch.high) if sketch.n else None
+    figures.update({name: _round(value, 9) for (name, _), value in zip(QUANTILES, values, strict=True)})
+    figures["max"] = _round(sketch.high, 9) if sketch.n else None
     return figures
 
 

@@ -6,16 +6,17 @@ A gate states what must not be. At the end every one is judged; early only what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from llmfan.errors import UserError
 from llmfan.measures.gate_grammar import Gate, parse
 from llmfan.measures.gate_words import sentence
 
-__all__ = ["MINIMUM_SAMPLE", "Gate", "judge", "parse", "refuse_early", "sample", "sentence", "tripped", "trips"]
+__all__ = ["MINIMUM_SAMPLE", "Gate", "judge", "parse", "refuse_early", "sample", "sentence", "trips"]
 
 MINIMUM_SAMPLE = 20
+_FREE = "{input: 0, output: 0}"
 
 #: What only grows while a run goes on.
 _GROWING = (
@@ -67,25 +68,15 @@ def sample(gate: Gate, entry: Mapping[str, Any]) -> int:
 def trips(gate: Gate, entry: Mapping[str, Any]) -> bool:
     """Whether it is time to stop. An undefined figure trips nothing: that it cannot hold is said at the end."""
     value = gate.figure.read(entry)
-    if value is None or gate.holds(value):
-        return False
-    return gate.figure.metric.name == "duration_s" or sample(gate, entry) >= MINIMUM_SAMPLE
-
-
-def tripped(gates: Iterable[Gate], entry_of: Callable[[str], Mapping[str, Any] | None]) -> list[dict[str, Any]]:
-    """Those that trip, as `judge` gives them. `entry_of` a name in brackets ("": the whole) gives its figures."""
-    found = []
-    for gate in gates:
-        entry = entry_of(gate.name)
-        if entry is not None and trips(gate, entry):
-            found.append(_judged(gate, entry))
-    return found
+    return value is not None and not gate.holds(value) and sample(gate, entry) >= MINIMUM_SAMPLE
 
 
 def _end_only(gate: Gate) -> str:
     metric = gate.figure.metric.name
     if gate.figure.whole_run:
         return f"{gate.figure.name} is known at the end only"
+    if metric == "duration_s":
+        return "it counts to the last answer, and there may be none; --max-duration bounds a run's time"
     grows = metric in _GROWING or gate.figure.statistic == "max"
     if grows and gate.op not in (">", ">=") and (gate.op, gate.value) != ("!=", 0.0):
         return f"{gate.figure.name} grows while a run goes on, so early this would be true of every run"
@@ -97,4 +88,16 @@ def _end_only(gate: Gate) -> str:
 
 def _judged(gate: Gate, entry: Mapping[str, Any] | None) -> dict[str, Any]:
     value = None if entry is None else gate.figure.read(entry)
-    return {"expr": gate.expr, "value": value, "held": gate.holds(value), "why": sentence(gate, value, entry)}
+    held, why = gate.holds(value), sentence(gate, value, entry)
+    unknown = _unpriced(gate, entry)
+    if held and unknown:  # what is known is the least it cost
+        held = gate.op in ("<", "<=")
+        why = f"{why}; but the price of {unknown:,} answers is not known (where they are free: price: {_FREE})"
+    return {"expr": gate.expr, "value": value, "held": held, "why": why}
+
+
+def _unpriced(gate: Gate, entry: Mapping[str, Any] | None) -> int:
+    """How many answers a cost leaves out."""
+    if entry is None or gate.figure.metric.name != "cost_usd":
+        return 0
+    return int((entry.get("totals") or {}).get("cost_unknown") or 0)

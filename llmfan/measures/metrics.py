@@ -40,9 +40,10 @@ TOTALS = (
     Metric(name="failed", unit="", title="failed", short="fail", formula="jobs that ended without an answer"),
     Metric(name="failed_rate", unit="share", title="failed", formula="failed / jobs"),
     Metric(name="attempts", unit="", title="tries", better="", formula="requests sent"),
+    Metric(name="warmup", unit="", title="warm-up", better="", formula="requests that are in no figure (--warmup)"),
     Metric(name="rate_limited", unit="", title="429s", formula="attempts refused with rate_limited or quota_exhausted"),
     Metric(name="rate_limited_rate", unit="share", title="429s", formula="rate_limited / attempts"),
-    Metric(name="success_rate", unit="share", title="success", short="good", better="higher", formula="attempts that were answered / attempts; a hedge's loser is none that failed"),
+    Metric(name="success_rate", unit="share", title="success", short="good", better="higher", formula="attempts that were answered / attempts; a hedge's loser is none"),
     Metric(name="duration_s", unit="s", title="duration", formula="first send → last byte of a success, time between sessions left out"),
     Metric(name="requests_per_s", unit="1/s", title="req/s", better="higher", formula="ok / duration_s"),
     Metric(name="input_tokens", unit="", title="tokens in", better="", formula="of answered jobs"),
@@ -73,8 +74,8 @@ CLIENT = (
     Metric(name="cpu_share", unit="share", title="CPU share", formula="processor time / time, while the run went"),
     Metric(name="peak_rss_bytes", unit="B", title="memory", formula="the most memory this process held"),
     Metric(name="loop_lag_p99_s", unit="s", title="loop lag", formula="how late the event loop ran, 99th percentile of ten looks a second"),
-    Metric(name="asked_per_s", unit="1/s", title="asked rate", better="", formula="arrivals planned / the time they were planned over (--rate)"),
-    Metric(name="achieved_per_s", unit="1/s", title="achieved rate", better="higher", formula="first requests sent / the time they were sent over (--rate)"),
+    Metric(name="asked_per_s", unit="1/s", title="asked rate", better="", formula="arrivals planned / the time they were planned over (--rate); in comparison modes those of each place"),
+    Metric(name="achieved_per_s", unit="1/s", title="achieved rate", better="higher", formula="first requests sent / the time they were sent over (--rate); likewise"),
 )  # fmt: skip
 
 QUANTILES = (("p50", 0.50), ("p90", 0.90), ("p95", 0.95), ("p99", 0.99))

@@ -44,7 +44,7 @@ class Pairs:
         return None
 
     def differences(self) -> list[dict[str, Any]]:
-        """`b` minus `a` on the prompts both answered, with its 95 % interval; the surest to be apart come first."""
+        """`b` minus `a` on the prompts both answered, with its 95 % interval; the largest difference first."""
         places = sorted(self._verdicts, key=lambda name: -_answered(self._verdicts[name]))
         chosen = combinations(places, 2) if len(places) <= ALL_PAIRS else ((places[0], p) for p in places[1:])
         found = [self._difference(a, b) for a, b in chosen]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
 
-from llmfan.units import spell
+from llmfan.units import dollars, spell
 
 if TYPE_CHECKING:  # other tables need the cells alone
     from llmfan.outputs.rows import Figures
@@ -94,7 +94,7 @@ def time(value: float | None) -> Part:
 
 
 def money(value: float | None) -> Part:
-    return UNDEFINED if value is None else (f"${value:.4f}", "")
+    return UNDEFINED if value is None else (dollars(value), "")
 
 
 def share(part: int, whole: int) -> Part:

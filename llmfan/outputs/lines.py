@@ -10,7 +10,7 @@ from llmfan.outputs.clean import clean
 from llmfan.outputs.states import countdown, holds, spell_holds, standstill
 from llmfan.outputs.steady import SteadyStream
 from llmfan.outputs.view import History, Progress, RunView, progress
-from llmfan.units import DAY, spell
+from llmfan.units import DAY, dollars, spell
 
 Wall = Callable[[], dt.datetime]
 #: Longer than this, a line that is said is cut.
@@ -95,7 +95,7 @@ def progress_line(view: RunView, at: Progress, now: float, wall: dt.datetime) ->
         f"429s {view.rate_limited}",
     ]
     if view.cost is not None:
-        parts.append(f"${view.cost:.4f}")
+        parts.append(dollars(view.cost))
     still = standstill(view, now)
     if view.stopping:
         parts.append(f"stopping: {clean(view.stopping)}")
@@ -111,7 +111,7 @@ def closing_line(view: RunView, now: float, wall: dt.datetime) -> str:
     parts = [*_beginning(view, view.done, wall), f"in {spell(now - view.started)}"]
     parts += [f"failed {view.failed}", f"429s {view.rate_limited}"]
     if view.cost is not None:
-        parts.append(f"${view.cost:.4f}")
+        parts.append(dollars(view.cost))
     if view.stopping:
         parts.append(f"stopped: {clean(view.stopping)}")
     return "  ".join(parts)

@@ -44,7 +44,7 @@ def paired_table(summary: Entry) -> RenderableType | None:
             Text(f"{clean(pair['b'], 40)} − {clean(pair['a'], 40)}"),
             Text(f"{pair['difference'] * 100:+.1f} points", "bold" if sure else ""),
             Text(f"{pair['low'] * 100:+.1f} to {pair['high'] * 100:+.1f}", "dim"),
-            Text(f"{pair['n']:,} prompts", "dim"),
+            Text(f"{pair['n']:,} pairs", "dim"),
         )
     more = f", {len(pairs) - MOST_PAIRS} more in summary.json" if len(pairs) > MOST_PAIRS else ""
     return _titled(f"accuracy on the same prompts, difference with its 95 % interval{more}", table)

@@ -11,7 +11,7 @@ from llmfan.outputs.lines import Wall, percent, simulated, until
 from llmfan.outputs.rows import Row, rows_of
 from llmfan.outputs.states import holds, spell_holds, standstill
 from llmfan.outputs.view import History, Progress, RunView, progress
-from llmfan.units import spell
+from llmfan.units import dollars, spell
 
 #: Lines that are not rows: title, header, bar, figures, what holds; and one for the cursor.
 AROUND = 6
@@ -75,7 +75,7 @@ class Screen:
 
     def _figures(self, at: Progress) -> Cell:
         view, dispatcher = self._view, self._view.dispatcher
-        cost = "—" if view.cost is None else f"${view.cost:.4f}"
+        cost = "—" if view.cost is None else dollars(view.cost)
         if view.cost is not None and dispatcher.purse.limit < 1e9:
             cost += f" of ${dispatcher.purse.limit:g}"
         cell: Cell = [(f"{at.done}/{at.total}", "bold"), (f" ({percent(at.done, at.total)})", "")]

@@ -17,7 +17,7 @@ from llmfan.outputs.lines import counted
 from llmfan.outputs.scores import accuracy, gates_table, graded, paired_table
 from llmfan.outputs.states import short_reason
 from llmfan.outputs.steady import SteadyStream
-from llmfan.units import spell
+from llmfan.units import dollars, spell
 
 #: Columns in a pipe, where there is no screen to ask.
 PIPE_WIDTH = 120
@@ -141,7 +141,7 @@ def _why(entry: Entry, out: str, width: int) -> Text:
     if out:
         return Text(_reason(out, width), "bold red" if not totals["ok"] else "red")
     if not totals["attempts"] and not totals["jobs"]:
-        return Text("not used", "dim")
+        return Text("warm-up only" if totals.get("warmup") else "not used", "dim")
     if not totals["ok"]:
         return Text(_counts(problems or entry.get("errors") or {}), "bold red")
     return Text(_counts({kind: n for kind, n in problems.items() if kind not in _LIMITED}), "dim")
@@ -174,7 +174,9 @@ def _totals(summary: Entry) -> Text:
     unsent = totals.get("unsent") or 0
     text = Text("\n")
     text.append(f"{totals['ok']:,} of {totals['jobs'] + unsent:,} answered in {spell(totals['duration_s'])}", "bold")
-    text.append(f" · ideal {spell(totals.get('ideal_duration_s'))} · efficiency {_percent(totals.get('efficiency'))}")
+    if not (summary.get("client") or {}).get("asked_per_s"):  # else the arrivals say how long it takes
+        text.append(f" · ideal {spell(totals.get('ideal_duration_s'))}")
+        text.append(f" · efficiency {_percent(totals.get('efficiency'))}")
     text.append(_where(totals))
     if totals["failed"]:
         text.append(f" · {totals['failed']:,} failed", "bold red")
@@ -269,7 +271,7 @@ def _money(value: float | None, totals: Entry | None = None) -> str:
     """`$0.1200`; `≥ $0.1200` where the price of some answers is not known."""
     if value is None:
         return _UNDEFINED
-    return ("≥ " if totals and totals.get("cost_unknown") else "") + f"${value:.4f}"
+    return ("≥ " if totals and totals.get("cost_unknown") else "") + dollars(value)
 
 
 def _estimated(totals: Entry) -> str:

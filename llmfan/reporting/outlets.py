@@ -24,11 +24,15 @@ _RESULT = msgspec.json.Decoder(ResultLine)
 
 
 class Outlet(Struct, frozen=True, kw_only=True):
-    """`option` names it to the user, `path` may be `-`; `tells`: its notes are wanted unless all are unwanted."""
+    """`option` names it to the user, `path` may be `-`; `tells`: its notes are wanted unless all are unwanted.
+
+    `needs` raises where a library for it is missing.
+    """
 
     option: str
     path: str
     made: Callable[[Sequence[RunFolder]], Made]
+    needs: Callable[[], None] | None = None
     page: bool = False
     tells: bool = False
     one_run: bool = False
@@ -41,10 +45,10 @@ class Outlet(Struct, frozen=True, kw_only=True):
 def outlets(wanted: Mapping[str, str | None], batch: str) -> list[Outlet]:
     """Those of `wanted` (option → file) that were asked for; `batch` is the option for a batch's output file."""
     known: dict[str, Callable[[str, str], Outlet]] = {
-        "--out": lambda option, path: Outlet(option=option, path=path, made=_page, page=True),
+        "--out": lambda option, path: Outlet(option=option, path=path, made=_page, needs=_page_needs, page=True),
         "--md": lambda option, path: Outlet(option=option, path=path, made=_markdown),
         "--csv": lambda option, path: Outlet(option=option, path=path, made=_csv),
-        "--parquet": lambda option, path: Outlet(option=option, path=path, made=_parquet),
+        "--parquet": lambda option, path: Outlet(option=option, path=path, made=_parquet, needs=_parquet_needs),
         batch: lambda option, path: Outlet(option=option, path=path, made=_batch, tells=True, one_run=True),
     }
     return [known[option](option, path) for option, path in wanted.items() if path]
@@ -65,6 +69,21 @@ def check_outlets(chosen: Sequence[Outlet], runs: Sequence[RunFolder], *, stdout
         other = places.setdefault(Path(outlet.path).resolve(), outlet.option)
         if other != outlet.option:
             raise UserError(f"{other} and {outlet.option} name the same file, {outlet.path}")
+    for outlet in chosen:
+        if outlet.needs:
+            outlet.needs()
+
+
+def _page_needs() -> None:
+    from llmfan.outputs.html.charts import need_charts
+
+    need_charts()
+
+
+def _parquet_needs() -> None:
+    from llmfan.outputs.exports.parquet import need_parquet
+
+    need_parquet()
 
 
 def _page(runs: Sequence[RunFolder]) -> Made:
@@ -94,9 +113,8 @@ def _csv(runs: Sequence[RunFolder]) -> Made:
 
 
 def _parquet(runs: Sequence[RunFolder]) -> Made:
-    from llmfan.outputs.exports.parquet import need_parquet, write_parquet
+    from llmfan.outputs.exports.parquet import write_parquet
 
-    need_parquet()
     return partial(write_parquet, _results(runs)), []
 
 

@@ -19,7 +19,7 @@ from llmfan.reporting.failures import Failures
 from llmfan.reporting.folder import RunFolder, open_runs
 from llmfan.reporting.histograms import Histograms
 from llmfan.reporting.key_use import Keys
-from llmfan.reporting.lines import CUT, Result, attempt_line, result_line
+from llmfan.reporting.lines import CUT, Attempt, Result, attempt_line, result_line
 from llmfan.reporting.rows import ROWS, Listed, Picker
 from llmfan.reporting.texts import BUDGET, cost, cut, level
 from llmfan.reporting.timeline import Course
@@ -55,19 +55,20 @@ def run_page(run: RunFolder, name: str, share: int = 1) -> RunPage:
     listed = survey.picker.listed()
     texts = asked(run, {each.line.index for each in listed})
     rows = [_row(each, texts) for each in listed]
+    long = any(row.cut for row in rows)
     rows, most = _within(rows, BUDGET // share)
     notes = [
         *_about_the_run(run, summary, survey),
         survey.picker.note(listed),
         texts.note,
-        f"long texts are cut so that the page stays small: to {CUT:,} characters" * any(row.cut for row in rows)
-        + (f", and to {most:,} bytes each" if most else ""),
+        _of_cuts(long, most),
     ]
     return RunPage(
-        name=name, verdict=verdict(summary, run.ended), summary=summary,
+        name=name, verdict=verdict(summary, run.ended, bool(survey.warmup)), summary=summary,
         header={k: v for k, v in run.header.items() if k != "fleet"},
         histograms=survey.histograms.all(), timeline=survey.course.timeline(), keys=survey.keys.uses(summary),
         failures=survey.failures.kinds(), rows=rows, results=survey.results, notes=[note for note in notes if note],
+        warmed=survey.warmed(),
     )  # fmt: skip
 
 
@@ -79,15 +80,22 @@ class Survey:
         self.picker = Picker(room, Random(seed))
         self.histograms, self.course, self.keys, self.failures = Histograms(), Course(), Keys(), Failures()
         self.results = self.warmup = self.warmup_failed = 0
+        self._warmed: set[str] = set()
+        self._asked: set[str] = set()
 
     def read(self, run: RunFolder) -> None:
         for result in run.results(result_line):
             self._result(result)
         for attempt in run.attempts(attempt_line):
+            (self._warmed if attempt.warmup else self._asked).update(_names(attempt))
             if not attempt.warmup:
                 self.course.attempt(attempt)
                 self.keys.add(attempt)
                 self.failures.attempt(attempt)
+
+    def warmed(self) -> list[str]:
+        """Who was asked in the warm-up and not after it."""
+        return sorted(self._warmed - self._asked)
 
     def _result(self, line: Result) -> None:
         if line.warmup:
@@ -102,6 +110,16 @@ class Survey:
         self.picker.add(line)  # last: it cuts what it keeps
 
 
+def _names(attempt: Attempt) -> tuple[str, str, str]:
+    """As the provider, the model and the key stand in a summary."""
+    return attempt.provider, f"{attempt.provider}/{attempt.model}", attempt.key
+
+
+def _of_cuts(long: bool, most: int | None) -> str:
+    how = [f"to {CUT:,} characters"] * long + ([f"to {most:,} bytes each"] if most else [])
+    return f"long texts are cut so that the page stays small: {', and '.join(how)}" if how else ""
+
+
 def _about_the_run(run: RunFolder, summary: Mapping[str, Any], survey: Survey) -> Iterator[str]:
     totals = summary.get("totals") or {}
     if not run.ended:
@@ -113,7 +131,8 @@ def _about_the_run(run: RunFolder, summary: Mapping[str, Any], survey: Survey) -
         yield f"summary.json counts {jobs:,} results, results.jsonl holds {survey.results:,}: one of them was changed"
     if survey.warmup:
         failed = f" ({survey.warmup_failed:,} of them failed)" if survey.warmup_failed else ""
-        yield f"{survey.warmup:,} warm-up results{failed} are in no figure, chart or list"
+        what = "results are" if survey.warmup > 1 else "result is"
+        yield f"{survey.warmup:,} warm-up {what} in no figure, chart or list{failed}"
     if estimated := int(totals.get("estimated_token_counts") or 0):
         yield f"the token counts of {estimated:,} answers are estimates, and so is every figure made of them"
     if unknown := int(totals.get("cost_unknown") or 0):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -20,18 +21,29 @@ def check_place(path: Path, runs: Iterable[RunFolder], *, page: bool) -> None:
     """
     if path.is_dir():
         raise UserError(f"{path}: is a directory; name a file in it")
-    if not path.parent.is_dir():
-        raise UserError(f"{path}: there is no directory {path.parent}")
+    _check_folder(path)
     if not path.is_file():
         return
     for run in runs:
         mine = [run.path / name for name in OWN_FILES]
         prompts = (run.header.get("prompts") or {}).get("path")
-        mine += [Path(prompts)] if prompts else []
+        mine += [Path(prompts)] if prompts and prompts != "-" else []
         if any(each.exists() and each.samefile(path) for each in mine):
             raise UserError(f"{path}: belongs to the run {run.path}; name another file")
     if page and not _is_page(path):
         raise UserError(f"{path}: there already, and no page of llmfan's; name another file with --out")
+
+
+def _check_folder(path: Path) -> None:
+    """Of a link it is the folder that it points into that counts; of a pipe none does."""
+    written = path
+    if not path.exists() or path.is_file():
+        written = Path(os.path.realpath(path)).parent
+        for folder in (path.parent, written):
+            if not folder.is_dir():
+                raise UserError(f"{path}: there is no directory {folder}")
+    if not os.access(written, os.W_OK):
+        raise UserError(f"{path}: cannot be written: {os.strerror(errno.EACCES)}", exit_code=4)
 
 
 def place(path: Path, write: Callable[[IO[bytes]], None]) -> None:

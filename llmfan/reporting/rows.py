@@ -16,10 +16,12 @@ from llmfan.reporting.lines import Result
 ROWS = 1000
 #: Shares of them that the failed, the wrong and the slowest are sure of.
 FAILED, WRONG, SLOW = 0.3, 0.3, 0.1
-_ORDER = ("failed", "wrong", "slow", "sample")
+_ORDER = ("failed", "wrong", "slow", "sample", "other")
 
 
 class Listed(Struct, frozen=True, kw_only=True):
+    """`why`: each reason that holds, a blank between two. Where all are listed nothing is a sample: `other`."""
+
     why: str
     line: Result
 
@@ -38,8 +40,7 @@ class Picker:
         if line.status != "ok":
             self._failed.offer(self._seen, line)
             return
-        wrong = line.score is not None and line.score < RIGHT
-        (self._wrong if wrong else self._fine).offer(self._seen, line)
+        (self._wrong if _wrong(line) else self._fine).offer(self._seen, line)
         took = line.latency_s or 0.0
         if len(self._slow) < self._slowest:
             line.shorten()
@@ -50,18 +51,15 @@ class Picker:
 
     def listed(self) -> list[Listed]:
         """Failed ones first, then wrong ones and slow ones (the slowest first), then the others as they ended."""
-        found: dict[int, Listed] = {}
-        self._take(found, "failed", self._failed, round(FAILED * self._room))
-        self._take(found, "wrong", self._wrong, round(WRONG * self._room))
-        for number, line in self._slowest_ones():
-            found.setdefault(number, Listed(why="slow", line=line))
-        for why, sample in (("sample", self._fine), ("failed", self._failed), ("wrong", self._wrong)):
-            self._take(found, why, sample, self._room - len(found))  # a share that nobody needs is the next one's
-        return sorted(found.values(), key=lambda each: _ORDER.index(each.why))
-
-    def _take(self, found: dict[int, Listed], why: str, sample: _Sample, count: int) -> None:
-        for number, line in sample.some(count, found):
-            found[number] = Listed(why=why, line=line)
+        slow = dict(self._slowest_ones())
+        found = dict(self._failed.some(round(FAILED * self._room), ()))
+        found |= self._wrong.some(round(WRONG * self._room), found)
+        found |= {number: line for number, line in slow.items() if number not in found}
+        for sample in (self._fine, self._failed, self._wrong):  # a share that nobody needs is the next one's
+            found |= sample.some(self._room - len(found), found)
+        rest = "sample" if len(found) < self._seen else "other"
+        listed = [Listed(why=_why(line, number in slow) or rest, line=line) for number, line in found.items()]
+        return sorted(listed, key=lambda each: _ORDER.index(each.why.split()[0]))
 
     def _slowest_ones(self) -> list[tuple[int, Result]]:
         """Of a short run a tenth: where all are the slowest, none is."""
@@ -73,11 +71,12 @@ class Picker:
         """What was left out, or "" if nothing was."""
         if len(listed) >= self._seen:
             return ""
-        counts = {why: sum(each.why == why for each in listed) for why in _ORDER}
+        counts = {why: sum(why in each.why.split() for each in listed) for why in _ORDER}
+        both = sum(each.why == "wrong slow" for each in listed)
         parts = [
             _of(counts["failed"], self._failed.n, "failed"),
             _of(counts["wrong"], self._wrong.n, "wrong"),
-            f"the {len(self._slowest_ones()):,} slowest" if counts["slow"] else "",
+            f"the {counts['slow']:,} slowest" + f" ({both:,} of them wrong)" * bool(both) if counts["slow"] else "",
             f"{counts['sample']:,} of the others, drawn at random" if counts["sample"] else "",
         ]
         said = ", ".join(part for part in parts if part)
@@ -107,6 +106,15 @@ class _Sample:
         """A sample of the sample, in the order in which they were offered."""
         left = [each for each in self._kept if each[0] not in but_not]
         return sorted(left if count >= len(left) else self._rng.sample(left, count), key=lambda each: each[0])
+
+
+def _wrong(line: Result) -> bool:
+    return line.status == "ok" and line.score is not None and line.score < RIGHT
+
+
+def _why(line: Result, slow: bool) -> str:
+    reasons = {"failed": line.status != "ok", "wrong": _wrong(line), "slow": slow}
+    return " ".join(reason for reason, holds in reasons.items() if holds)
 
 
 def _of(listed: int, there: int, what: str) -> str:

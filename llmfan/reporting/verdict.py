@@ -14,9 +14,12 @@ LEVEL = 1.02
 Entry = Mapping[str, Any]
 
 
-def verdict(summary: Entry, ended: bool = True) -> str:
-    """What limits what follows comes first: simulated, held back by llmfan itself, not ended."""
-    return "; ".join([*_caveats(summary), *_parts(summary, ended)]) + "."
+def verdict(summary: Entry, ended: bool = True, warmed: bool = False) -> str:
+    """What limits what follows comes first: simulated, held back by llmfan itself, not ended. `warmed`: there was a
+    warm-up, of which a summary says nothing.
+    """
+    text = "; ".join([*_caveats(summary), *_parts(summary, ended, warmed)]) + "."
+    return text[0].upper() + text[1:]
 
 
 def _caveats(summary: Entry) -> Iterator[str]:
@@ -24,16 +27,18 @@ def _caveats(summary: Entry) -> Iterator[str]:
         yield "simulated, no real provider was asked"
     client = summary.get("client") or {}
     if client.get("limited"):
-        yield "llmfan itself held this run back" + (f" ({client['why']})" if client.get("why") else "")
+        yield "this run was held back by llmfan itself" + (f" ({client['why']})" if client.get("why") else "")
 
 
-def _parts(summary: Entry, ended: bool) -> Iterator[str]:
+def _parts(summary: Entry, ended: bool, warmed: bool) -> Iterator[str]:
     totals = summary.get("totals") or {}
     yield _answered(summary, totals, ended)
+    if missing := _missing(summary, totals):
+        yield missing
     run = summary.get("run") or {}
     if ended and run.get("ending") not in (None, "", "done"):
         yield f"stopped early: {run.get('why') or run['ending']}"
-    yield _refused(totals)
+    yield _refused(totals, warmed)
     if totals.get("accuracy") is not None:
         yield _accuracy(totals)
     if fastest := _fastest(summary.get("providers") or []):
@@ -57,10 +62,25 @@ def _answered(summary: Entry, totals: Entry, ended: bool) -> str:
     return text if ended else f"not ended: so far {text}"
 
 
-def _refused(totals: Entry) -> str:
+def _missing(summary: Entry, totals: Entry) -> str:
+    """`10 failed, 172 not done`; where nothing was answered also what most of them failed with."""
+    failed, unsent = int(totals.get("failed") or 0), int(totals.get("unsent") or 0)
+    parts = [f"{failed:,} failed" + _mostly(summary, failed)] if failed else []
+    return ", ".join(parts + [f"{unsent:,} not done"] * bool(unsent))
+
+
+def _mostly(summary: Entry, failed: int) -> str:
+    kinds: Mapping[str, int] = summary.get("errors") or {}
+    if not kinds or (summary.get("totals") or {}).get("ok"):
+        return ""
+    kind, count = max(kinds.items(), key=lambda each: each[1])
+    return f" ({kind})" if count >= failed else f" (mostly {kind}, {count:,})"
+
+
+def _refused(totals: Entry, warmed: bool) -> str:
     refused, attempts = int(totals.get("rate_limited") or 0), int(totals.get("attempts") or 0)
     if not attempts:
-        return "no request was sent"
+        return "no request was sent" + " after the warm-up" * warmed
     return f"{percent(refused / attempts)} of requests met a 429" if refused else "no request met a 429"
 
 

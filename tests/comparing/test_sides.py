@@ -114,7 +114,7 @@ def test_a_summary_alone_is_set_side_by_side_without_a_verdict(tmp_path: Path) -
     summary = {
         "schema": 1, "run": {"prompts": {"sha256": "same"}, "shaping": RunOptions().shaping(), "simulated": False},
         "totals": {"jobs": 60, "requests_per_s": 2.0}, "latency_s": {"p50": 1.0},
-        "providers": [{"name": "a", "totals": {}, "latency_s": {"p50": 1.0}}],
+        "providers": [{"name": "a", "totals": {"jobs": 60, "ok": 60}, "latency_s": {"p50": 1.0}}],
     }  # fmt: skip
     (tmp_path / "base.json").write_text(json.dumps(summary))
     folder = written(tmp_path / "new", lines())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,66 @@ def one(text):
 number = 4
 """
 
+#: Each stands where a fixed expression is what the grader returns or does.
+CRASHES = {
+    "10**400": "returned a number that is not from 0 to 1",
+    "-(10**400)": "returned a number that is not from 0 to 1",
+    "Odd(0.5)": "raised Strange",
+    "Sly(7)": "returned a number that is not from 0 to 1",
+    "array('d', [1, 0])": "returned array, not a score",
+    "numpy.array([1, 0])": "returned ndarray, not a score",
+    "numpy.array([1])": "returned ndarray, not a score",
+    "numpy.str_('1')": "returned str, not a score",
+    "type('a\\nb', (), {})()": "returned something, not a score",
+    "stubborn()": "raised RuntimeError",
+    "leave(Strange())": "raised Strange",
+    "leave(GeneratorExit())": "raised GeneratorExit",
+    "leave(StopIteration())": "raised StopIteration",
+    "leave(asyncio.CancelledError())": "raised CancelledError",
+    "leave(SystemExit(3))": "raised SystemExit",
+    "leave(KeyboardInterrupt())": "raised KeyboardInterrupt",
+    "again()": "raised RecursionError",
+}
+CRASHING = """
+import asyncio
+from array import array
+import numpy
+
+class Strange(BaseException):
+    pass
+
+class Odd(float):
+    def __float__(self):
+        raise Strange
+
+class Sly(float):
+    __le__ = __ge__ = lambda self, other: True
+
+async def stubborn():
+    try:
+        await asyncio.sleep(0)
+    except GeneratorExit:
+        await asyncio.sleep(0)
+
+def leave(error):
+    raise error
+
+def again():
+    return again()
+
+def crash(text, expect):
+    value = eval(text)
+    if asyncio.iscoroutine(value):
+        value.send(None)
+    return value
+
+def printing(text, expect):
+    print("NOISE")
+    return numpy.float64(0.5) if text == "half" else numpy.bool_(True)
+
+print("NOISE")
+"""
+
 
 def prompt(expect: Any = None, **more: Any) -> Prompt:
     return Prompt(id="p", index=0, messages=[], expect=expect, **more)
@@ -57,7 +118,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "wanting.py").write_text("import not_there_at_all\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    for name in ("my_grading", "beside_it", "llmfan_own_grader_my_grading"):
+    for name in ("my_grading", "beside_it", "llmfan_own_grader_my_grading", "llmfan_own_grader_crashing"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     return tmp_path
 
@@ -88,6 +149,50 @@ def test_what_it_raises_or_returns_amiss_judges_nothing_and_is_counted(folder: P
     assert grader.example == "raised ValueError in my_grading.py:18 at prompt p"
     assert len(grader.told()) == 3
     assert "sk-123" not in "".join(grader.told())
+
+
+@pytest.fixture
+def crashing(folder: Path) -> Path:
+    (folder / "crashing.py").write_text(CRASHING)
+    return folder
+
+
+@pytest.mark.parametrize("text", CRASHES)
+def test_nothing_that_a_grader_does_ends_the_run(crashing: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One odd answer after ten hours would else cost ten hours. The loop of a run has the signal, as here."""
+    monkeypatch.setattr(signal, "getsignal", lambda number: None)
+    grader = own_grader("python:crashing.py:crash")
+    assert grader(prompt(), text) is None
+    assert list(grader.faults) == [CRASHES[text]]
+
+
+def test_a_users_own_ctrl_c_is_passed_on(crashing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody else has taken the signal, a grader that hangs could else not be stopped."""
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt):
+        own_grader("python:crashing.py:crash")(prompt(), "leave(KeyboardInterrupt())")
+
+
+def test_what_a_grader_prints_is_kept_off_stdout(crashing: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Stdout may be read by a program, which would choke on it."""
+    grader = own_grader("python:crashing.py:printing")
+    assert (grader(prompt(), "half"), grader(prompt(), "")) == (0.5, 1.0)
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "NOISE\n" * 3)
+
+
+@pytest.mark.parametrize("error", ["SystemExit(0)", "GeneratorExit", "BaseException('sk-123')", "ModuleNotFoundError"])
+def test_a_module_that_ends_everything_while_it_is_loaded_is_one_line(folder: Path, error: str) -> None:
+    """An exit code of 0 would say that the run went well."""
+    (folder / "ending.py").write_text(f"raise {error}\n")
+    with pytest.raises(UserError, match=r"loading it raised \w+ in ending.py:1$"):
+        own_grader("python:ending.py:f")
+
+
+def test_a_grader_of_ones_own_judges_all_prompts(folder: Path) -> None:
+    """One that fails where nothing was expected has left an answer ungraded; a built-in one was never asked."""
+    assert own_grader("python:my_grading:same").judges_all
+    assert not hasattr(chosen("exact"), "judges_all")
 
 
 @pytest.mark.parametrize(

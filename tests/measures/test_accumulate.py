@@ -184,3 +184,12 @@ def test_rates_of_failure_and_429s_stand_beside_every_latency() -> None:
 def test_the_totals_are_the_declared_ones() -> None:
     """Gates, reports and the README go by the declaration."""
     assert list(Accumulator().merged().totals()) == [metric.name for metric in TOTALS]
+
+
+def test_a_warm_up_counts_as_spent_and_as_nothing_else() -> None:
+    """It is in no figure, but the provider's counter has it: a full limit would look half empty."""
+    accumulator = Accumulator()
+    accumulator.attempt(attempt(warmup=True))
+    accumulator.result(result(warmup=True))
+    assert accumulator.merged().totals()["attempts"] == accumulator.merged().totals()["jobs"] == 0
+    assert accumulator.warmup == {WHO[0]: [1, 5, 11]}

@@ -113,7 +113,7 @@ def test_warm_up_is_in_nothing(tmp_path: Path) -> None:
     run = one(run_folder(tmp_path / "r", results, [attempt(0, warmup=True), attempt(2)]))
     assert [row.id for row in run.rows] == ["q2"]
     assert (run.results, run.failures, run.keys[0].attempts) == (1, [], 1)
-    assert "2 warm-up results (1 of them failed) are in no figure, chart or list" in run.notes
+    assert "2 warm-up results are in no figure, chart or list (1 of them failed)" in run.notes
 
 
 # ---------------------------------------------------------------- rows
@@ -212,7 +212,7 @@ def test_a_run_that_was_killed_is_counted_from_its_journal(tmp_path: Path) -> No
         pytest.approx(1, rel=0.01),
     )
     assert run.summary["totals"]["efficiency"] is None
-    assert run.verdict.startswith("not ended: so far 10 of 10 prompts answered")
+    assert run.verdict.startswith("Not ended: so far 10 of 10 prompts answered")
     assert run.notes[0].startswith("the run has not ended")
 
 

@@ -27,8 +27,8 @@ def place(name: str, median: float | None, ok: int = 50) -> dict[str, Any]:
 def test_it_says_all_a_person_needs() -> None:
     """It is read out in a meeting: what is not in it was not said."""
     assert verdict(summary()) == (
-        "1,317 of 1,319 prompts answered in 8 m 21 s, 97 % of what the limits permit; 0.4 % of requests met a 429; "
-        "accuracy 91 % (89 to 93); the fastest provider was one (median 0.84 s); cost $0.12; all 3 gates held."
+        "1,317 of 1,319 prompts answered in 8 m 21 s, 97 % of what the limits permit; 2 failed; "
+        "0.4 % of requests met a 429; accuracy 91 % (89 to 93); the fastest provider was one (median 0.84 s); cost $0.12; all 3 gates held."
     )
 
 
@@ -36,7 +36,7 @@ def test_what_limits_it_comes_first() -> None:
     """A figure of a simulated fleet that is taken for a real one is the worst a report can do."""
     text = verdict(summary(simulated=True, client={"limited": True, "why": "its loop was late"}))
     assert text.startswith(
-        "simulated, no real provider was asked; llmfan itself held this run back (its loop was late); "
+        "Simulated, no real provider was asked; this run was held back by llmfan itself (its loop was late); "
     )
 
 
@@ -44,7 +44,15 @@ def test_what_was_not_done_counts() -> None:
     """10 of 10 answered, of a hundred that were asked, is no success."""
     early = summary(run={"ending": "stalled", "why": "every quota is spent"}, totals={**TOTALS, "unsent": 81})
     assert verdict(early).startswith("1,317 of 1,400 prompts answered")
-    assert "stopped early: every quota is spent" in verdict(early)
+    assert "; 2 failed, 81 not done; stopped early: every quota is spent; " in verdict(early)
+
+
+def test_where_nothing_was_answered_it_says_why() -> None:
+    """`0 of 10 answered` alone sends its reader through the whole page for the one word that matters."""
+    none = {"totals": {**TOTALS, "ok": 0, "failed": 10}, "providers": [], "errors": {"timeout": 3, "auth": 7}}
+    assert "; 10 failed (mostly auth, 7); " in verdict(none)
+    assert "; 10 failed (auth); " in verdict({**none, "errors": {"auth": 10}})
+    assert "auth" not in verdict(summary(errors={"auth": 2}))
 
 
 def test_a_gate_that_did_not_hold_is_named() -> None:
@@ -73,7 +81,7 @@ def test_it_crowns_nobody_who_did_not_win(places: list[dict[str, Any]], said: st
 def test_undefined_figures_are_left_out() -> None:
     """Accuracy 0 % and cost $0.00 are claims; nothing known is none."""
     text = verdict({"totals": {"jobs": 2, "ok": 0, "failed": 2, "attempts": 0}})
-    assert text == "0 of 2 prompts answered; no request was sent."
+    assert text == "0 of 2 prompts answered; 2 failed; no request was sent."
 
 
 def test_costs_that_leave_answers_out_say_so() -> None:

@@ -61,9 +61,10 @@ def _spread(
 ) -> Spec:
     by_name = {str(e["name"]): e for e in entries}
     rows = [_quantiles(label(n), by_name[n].get(metric.name)) for n in shown]
-    if len(rows) > 1:
-        rows.insert(0, _quantiles(EVERYBODY, summary.get(metric.name)))
     values = [row for row in rows if row]
+    whole = _quantiles(EVERYBODY, summary.get(metric.name))
+    if whole and len(values) != 1:
+        values.insert(0, whole)
     x = {"type": "quantitative", "title": f"{metric.title}, seconds", "scale": {"zero": True, "nice": True}}
     p50, p95 = {**x, "field": "p50"}, {**x, "field": "p95"}
     return spec(

@@ -25,12 +25,14 @@ def over_time(run: RunPage, ident: str) -> Iterator[str]:
         yield '<p class="undef">The run has no attempts with a time, so there is no course to draw.</p>\n'
         return
     step = f"Steps of {span(line.step_s)}."
-    throughput = {
-        "ok": _stacked(line, order, line.ok, "answers a second"),
-        "tokens": _stacked(line, order, line.tokens, "output tokens a second"),
-    }
-    yield choice("Figure", [f"{ident}-time"], {"ok": "answers a second", "tokens": "output tokens a second"})
-    yield from chart(f"{ident}-time", f"By their last byte, successes only. {step}", throughput)
+    counts = {"ok": (line.ok, "answers a second"), "tokens": (line.tokens, "output tokens a second")}
+    titles = {figure: title for figure, (kind, title) in counts.items() if any(map(any, kind.values()))}
+    if titles:  # a chart of nothing has no axis
+        throughput = {figure: _stacked(line, order, counts[figure][0], title) for figure, title in titles.items()}
+        yield choice("Figure", [f"{ident}-time"], titles)
+        yield from chart(f"{ident}-time", f"By their last byte, successes only. {step}", throughput)
+    else:
+        yield '<p class="undef">No answer, so no throughput.</p>\n'
     refused, failed = (sum(map(sum, kind.values())) for kind in (line.rate_limited, line.failed))
     if refused or failed:
         words = f"429s ({number(refused)}) and other failed attempts ({number(failed)}), by when they were sent."

@@ -30,11 +30,20 @@ _ENTRY = "window.vegaEmbed = vegaEmbed;"
 @functools.cache
 def bundle() -> str:
     """The chart library's JavaScript, out of its Python package."""
+    return f"(() => {{\n{_library().javascript_bundle(_ENTRY)}\n}})();"  # its names stay its own
+
+
+def need_charts() -> None:
+    """Raises where the extra is missing, before a journal is read."""
+    _library()
+
+
+def _library() -> Any:
     try:
         import vl_convert
     except ImportError:
         raise UserError("this needs the extra \"analysis\": python3 -m pip install 'llmfan[analysis]'") from None
-    return "(() => {\n" + vl_convert.javascript_bundle(_ENTRY) + "\n})();"  # its names stay its own
+    return vl_convert
 
 
 def chart(ident: str, caption: str, specs: Mapping[str, Spec]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from llmfan.measures.metrics import Figure, figures
@@ -13,18 +13,28 @@ Entry = Mapping[str, Any]
 SPEEDS = ("latency_p50", "latency_p95", "latency_p99", "ttft_p50", "ttft_p95", "output_tokens_per_s", "requests_per_s")
 #: Beyond so many rows the table has a height of its own.
 TALL = 30
+NOTHING = '<p class="undef">No request was sent.</p>\n'
 
 
-def entry_table(caption: str, head: str, entries: Sequence[Entry]) -> Iterator[str]:
+def entry_table(caption: str, head: str, entries: Sequence[Entry], warmed: Collection[str] = ()) -> Iterator[str]:
+    """A table of those that were asked; below it the names of the others. `warmed`: asked in the warm-up only."""
     known = figures()
     speeds = [known[figure] for figure in SPEEDS]
     columns = [Column(head), *_columns(speeds)]
     most = {f.name: max((f.read(entry) or 0.0 for entry in entries), default=0.0) for f in speeds}
     used = [entry for entry in entries if _count(entry, "attempts") or _count(entry, "jobs")]
     idle = [entry for entry in entries if not (_count(entry, "attempts") or _count(entry, "jobs"))]
-    yield from table(caption, columns, (_row(entry, speeds, most) for entry in used), tall=len(used) > TALL)
-    if idle:
-        yield f'<p class="soft">Not used: {", ".join(name(entry["name"]) for entry in idle)}.</p>\n'
+    if used:
+        yield from table(caption, columns, (_row(entry, speeds, most) for entry in used), tall=len(used) > TALL)
+    else:
+        yield '<p class="undef">No request was sent but for the warm-up.</p>\n' if warmed else NOTHING
+    yield _named("Warm-up only", [entry for entry in idle if entry["name"] in warmed])
+    yield _named("Not used", [entry for entry in idle if entry["name"] not in warmed])
+
+
+def _named(what: str, entries: Sequence[Entry]) -> str:
+    names = ", ".join(name(entry["name"]) for entry in entries)
+    return f'<p class="soft">{what}: {names}.</p>\n' if names else ""
 
 
 def _columns(speeds: Sequence[Figure]) -> list[Column]:

@@ -35,7 +35,9 @@ def _kind(kind: FailureKind, most: int) -> str:
 
 
 def _example(example: Example) -> str:
-    where = [name(example.key or example.provider), name(example.id, 60)]
+    asked = example.key or example.provider  # nobody, where it was never sent
+    where = [name(asked)] if asked else []
+    where.append(name(example.id, 60))
     if example.http_status is not None:
         where.append(f"HTTP {example.http_status}")
     if example.at_s is not None:

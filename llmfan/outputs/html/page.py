@@ -79,7 +79,11 @@ class FailureKind(Struct, frozen=True, kw_only=True):
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """A result with its texts; `cut`: one of them was cut. `why` it is here: `failed`, `wrong`, `slow`, `sample`."""
+    """A result with its texts; `cut`: one of them was cut.
+
+    `why` it is here: `failed`, `wrong`, `slow`, a blank between two that hold; else `sample`, or `other` where all
+    results are listed.
+    """
 
     id: str
     index: int
@@ -108,7 +112,8 @@ class Row(Struct, frozen=True, kw_only=True):
 class RunPage(Struct, frozen=True, kw_only=True):
     """One run. `verdict`: one line a person can read out; `notes`: what was sampled, missing or estimated, in words.
 
-    `summary` and `header` are the documents of `summary.json` and `run.json` (the fleet left out).
+    `summary` and `header` are the documents of `summary.json` and `run.json` (the fleet left out). `warmed`: providers,
+    `provider/model` and keys that got requests of the warm-up and no others.
     """
 
     name: str
@@ -122,6 +127,7 @@ class RunPage(Struct, frozen=True, kw_only=True):
     rows: list[Row]
     results: int
     notes: list[str] = field(default_factory=list)
+    warmed: list[str] = field(default_factory=list)
 
 
 class Page(Struct, frozen=True, kw_only=True):

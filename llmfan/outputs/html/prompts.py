@@ -17,7 +17,7 @@ _COLUMNS = (
     ("attempts", "tries", "n"), ("error", "error", ""),
 )  # fmt: skip
 _FILTERS = (("why", "Why"), ("status", "Status"), ("provider", "Provider"))
-_WHY = {"failed": "failed", "wrong": "wrong", "slow": "slowest", "sample": "a sample"}
+_WHY = {"failed": "failed", "wrong": "wrong", "slow": "slowest", "sample": "a sample", "other": "others"}
 
 
 def prompts(run: RunPage, ident: str) -> Iterator[str]:
@@ -25,24 +25,44 @@ def prompts(run: RunPage, ident: str) -> Iterator[str]:
         yield '<p class="undef">No result to show.</p>\n'
         return
     yield f'<section class="prompts" id="{ident}-prompts" aria-label="Prompts">\n'
-    counts = [(why, sum(row.why == why for row in run.rows)) for why in _WHY]
-    said = ", ".join(f"{number(n)} {_WHY[why]}" for why, n in counts if n)
-    yield f"<p>{number(len(run.rows))} of {number(run.results)} results: {said}. "
-    yield "A press on a prompt's name opens its texts.</p>\n"
+    yield f"<p>{_heading(run)}. A press on a prompt's name opens its texts.</p>\n"
     yield '<div class="bar"><label class="wide">Search in prompts, answers and errors'
     yield '<input type="search" disabled></label>'
     for field, title in _FILTERS:
         yield _filter(run.rows, field, title)
     yield "</div>\n"
-    yield from _table()
+    yield from _table(_caption(run))
     yield '<script type="application/json" class="rows">{"fields":' + data(FIELDS) + ',"rows":[\n'
     for place, row in enumerate(run.rows):
         yield (",\n" if place else "") + data([_value(row, field) for field in FIELDS])
     yield "\n]}</script>\n</section>\n"
 
 
+def _heading(run: RunPage) -> str:
+    """How many are here and why; one that is slow as well as wrong counts as both, and is said to."""
+    reasons = [row.why.split() for row in run.rows]
+    both = sum("slow" in each and "wrong" in each for each in reasons)
+    more = {"slow": f" ({number(both)} of them wrong)" if both else ""}
+    counts = [(why, sum(why in each for each in reasons)) for why in _WHY]
+    said = ", ".join(f"{number(n)} {_WHY[why]}{more.get(why, '')}" for why, n in counts if n)
+    there = f"{number(len(run.rows))} of {number(run.results)} results"
+    return f"{there if len(run.rows) < run.results else f'All {number(run.results)} results'}: {said}"
+
+
+def _caption(run: RunPage) -> str:
+    if len(run.rows) >= run.results:
+        return "All results"
+    there = {reason for row in run.rows for reason in row.why.split()}
+    kinds = [title for why, title in _WHY.items() if why in there]
+    said = " and ".join([*filter(None, [", ".join(kinds[:-1])]), *kinds[-1:]])
+    return said[:1].upper() + said[1:]
+
+
 def _filter(rows: Sequence[Row], field: str, title: str) -> str:
-    values = list(dict.fromkeys(value for row in rows if (value := getattr(row, field)) is not None))
+    found = [value for row in rows if (value := getattr(row, field)) is not None]
+    if field == "why":
+        found = [reason for value in found for reason in value.split()]
+    values = list(dict.fromkeys(found))
     if len(values) < 2:
         return ""
     options = "".join(f'<option value="{_attribute(value)}">{text(value, 80)}</option>' for value in values)
@@ -51,9 +71,9 @@ def _filter(rows: Sequence[Row], field: str, title: str) -> str:
     )
 
 
-def _table() -> Iterator[str]:
+def _table(caption: str) -> Iterator[str]:
     yield '<div class="scroll" role="region" aria-label="Table of prompts" tabindex="0">\n<table>\n'
-    yield "<caption><span>Slowest, wrong and failed prompts</span></caption>\n<thead><tr>"
+    yield f"<caption><span>{caption}</span></caption>\n<thead><tr>"
     for field, title, kind in _COLUMNS:
         style = ' class="n"' if kind else ""
         order = "down" if kind else "up"

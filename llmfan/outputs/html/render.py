@@ -15,7 +15,7 @@ from llmfan.outputs.html.shell import asset, shell
 
 def render(page: Page) -> Iterator[str]:
     """The pieces of the file. What is missing for it is said before the first one, so that no half file is left."""
-    scripts = [bundle(), asset("report.js")]
+    scripts = [bundle(), asset("report.js") + asset("charts.js")]
     return shell(page.title, _body(page), scripts=scripts)
 
 

@@ -1,6 +1,6 @@
 "use strict";
-// The page without this still says the verdict, the gates, the tables and the failures: here are the charts, sorting,
-// and the table of prompts. Everything that a model or a provider said goes through textContent, never into markup.
+// The page without this still says the verdict, the gates, the tables and the failures: here are sorting and the
+// table of prompts. Everything that a model or a provider said goes through textContent, never into markup.
 (() => {
   const PAGE = 50;
 
@@ -40,52 +40,6 @@
   }
   const short = (text, most) => (text.length > most ? text.slice(0, most) + "…" : text);
   const said = (tag, given, text) => make(tag, { dir: "auto", ...given }, ...pieces(String(text)));
-
-  // ---- charts ----
-  const tip = make("div", { class: "tip", "aria-hidden": "true", hidden: "" });
-  const hover = (_handler, event, _item, value) => {
-    if (value === null || value === undefined || value === "") { tip.hidden = true; return; }
-    const lines = typeof value === "object" ? Object.entries(value) : [["", value]];
-    tip.replaceChildren(...lines.map(([key, one]) => make("div", {}, make("b", { text: key + " " }), document.createTextNode(String(one)))));
-    tip.hidden = false;
-    const left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8);
-    const top = event.clientY + 18 + tip.offsetHeight > innerHeight ? event.clientY - tip.offsetHeight - 10 : event.clientY + 18;
-    tip.style.left = Math.max(4, left) + "px";
-    tip.style.top = Math.max(4, top) + "px";
-  };
-  const draw = async (figure, name) => {
-    const specs = JSON.parse(figure.querySelector("script.spec").textContent);
-    const host = figure.querySelector(".draw");
-    const wide = host.clientWidth || 700;
-    const columns = Math.max(1, Math.floor(wide / 190));
-    const config = {
-      legend: { columns, labelLimit: Math.min(220, Math.round((wide - 60) / columns - 45)) },
-      axisY: { labelLimit: Math.round(Math.min(220, wide * 0.34)) },
-      axisX: { tickCount: Math.max(3, Math.min(10, Math.floor(wide / 80))) },
-    };
-    try {
-      await vegaEmbed(host, specs[name] || Object.values(specs)[0], { renderer: "svg", actions: false, ast: true, tooltip: hover, config });
-      figure.dataset.drawn = name || "yes";
-    } catch (problem) {
-      host.replaceChildren(make("p", { class: "warn", text: "This chart could not be drawn: " + problem.message }));
-      throw problem;
-    }
-  };
-  const drawAll = async () => {
-    for (const figure of document.querySelectorAll("figure.chart")) {
-      await draw(figure, "");
-      await new Promise((next) => setTimeout(next)); // the page answers between two charts
-    }
-    document.documentElement.dataset.charts = "drawn";
-  };
-  const choices = () => {
-    for (const select of document.querySelectorAll("select[data-draw]")) {
-      select.disabled = false;
-      select.addEventListener("change", () => {
-        for (const id of select.dataset.draw.split(" ")) draw(document.getElementById(id), select.value);
-      });
-    }
-  };
 
   // ---- sorting ----
   const compare = (a, b) => {
@@ -156,8 +110,10 @@
       let timer = 0;
       this.search.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(() => this.filter(), 120); });
       for (const select of this.filters) select.addEventListener("change", () => this.filter());
-      this.back.addEventListener("click", () => this.turn(-1));
-      this.next.addEventListener("click", () => this.turn(1));
+      for (const [button, step] of [[this.back, -1], [this.next, 1]]) {
+        button.disabled = false; // a disabled one would drop the focus: it only says that it is off
+        button.addEventListener("click", () => { if (button.getAttribute("aria-disabled") !== "true") this.turn(step); });
+      }
       headers(this.table, (cell, down) => {
         const place = this.at[cell.dataset.field];
         this.all = ordered(this.all, (row) => row[place], down);
@@ -176,10 +132,15 @@
       const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
       const wanted = this.filters.filter((select) => select.value).map((select) => [this.at[select.dataset.field], select.value]);
       this.found = this.all.filter(
-        (row) => wanted.every(([place, value]) => row[place] === value) && words.every((word) => this.haystack(row).includes(word)),
+        (row) => wanted.every(([place, value]) => this.matches(row, place, value)) && words.every((word) => this.haystack(row).includes(word)),
       );
       this.page = 0;
       this.show();
+    }
+
+    // Several reasons may hold of one row.
+    matches(row, place, value) {
+      return place === this.at.why ? row[place].split(" ").includes(value) : row[place] === value;
     }
 
     turn(step) {
@@ -196,8 +157,8 @@
       this.count.textContent = rows.length
         ? `${number(from + 1)}–${number(from + rows.length)} of ${number(this.found.length)} shown${all && ", from" + all.slice(3)}`
         : `none found${all}`;
-      this.back.disabled = this.page === 0;
-      this.next.disabled = from + PAGE >= this.found.length;
+      this.back.setAttribute("aria-disabled", this.page === 0);
+      this.next.setAttribute("aria-disabled", from + PAGE >= this.found.length);
     }
 
     render(row) {
@@ -217,7 +178,7 @@
       }
       if (as) return make("td", { class: "n", text: SHOW[as](value) });
       if (value === null) return make("td", { class: "undef", text: "—" });
-      if (field === "why") return make("td", { class: value === "failed" || value === "wrong" ? "bad" : "", text: value });
+      if (field === "why") return make("td", { class: /failed|wrong/.test(value) ? "bad" : "", text: value.replaceAll(" ", ", ") });
       return said("td", { class: field === "error" ? "name long" : "name" }, short(value, 120));
     }
 
@@ -253,10 +214,7 @@
     addEventListener("afterprint", () => { for (const fold of opened) fold.open = false; });
   };
 
-  document.body.append(tip);
   for (const table of document.querySelectorAll("table[data-sortable]")) sortStatic(table);
   for (const section of document.querySelectorAll("section.prompts")) new Prompts(section);
-  choices();
   printing();
-  drawAll();
 })();

@@ -43,10 +43,11 @@ def _providers(run: RunPage) -> Iterator[str]:
         yield '<p class="undef">No provider was in this run.</p>\n'
         return
     caption = "By provider: latencies of what was answered, with the failures and 429s beside them"
-    yield from entry_table(caption, "provider", entries)
+    yield from entry_table(caption, "provider", entries, run.warmed)
     for key, head in (("models", "model"), ("keys", "key")):
         if summary.get(key):
-            yield from fold(f"By {head} ({number(len(summary[key]))})", entry_table(f"By {head}", head, summary[key]))
+            by = entry_table(f"By {head}", head, summary[key], run.warmed)
+            yield from fold(f"By {head} ({number(len(summary[key]))})", by)
     pairs = summary.get("paired_accuracy") or []
     if pairs:
         yield from fold(f"Accuracy on the same prompts, pair by pair ({number(len(pairs))})", _pairs(pairs))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from llmfan.measures.metrics import figures
+from llmfan.measures.gate_grammar import figure_of
 from llmfan.outputs.html.markup import Column, name, row, table, text, words
 from llmfan.outputs.html.page import RunPage
 from llmfan.outputs.html.spelling import money, number, read, share, span, spelled
@@ -25,7 +25,8 @@ def _facts(run: RunPage) -> Iterator[tuple[str, str]]:
         digest = str(prompts.get("sha256") or "")[:12]
         yield (
             "prompt set",
-            name(prompts["path"], 200) + (f' <code class="soft">{text(digest)}</code>' if digest else ""),
+            (name(prompts["path"], 200) if prompts["path"] != "-" else "stdin")
+            + (f' <code class="soft">{text(digest)}</code>' if digest else ""),
         )
     yield "results", number(run.results)
     mode = (header.get("shaping") or {}).get("--mode")
@@ -83,7 +84,7 @@ def _warnings(run: RunPage) -> Iterator[tuple[str, str]]:
     client = run.summary.get("client") or {}
     if (run.summary.get("simulated") or run.header.get("simulated")) and "simulated" not in said:
         yield "warn", "Simulated: no provider was asked; a simulated fleet answered, and its texts are invented."
-    if client.get("limited") and not ("limited" in said or "held this run back" in said):
+    if client.get("limited") and "llmfan itself" not in said:
         why = f": {text(client['why'])}" if client.get("why") else ""
         yield "warn", f"Limited: llmfan itself held this run back{why}; the providers may be faster than this."
     estimated, unpriced = read(run.summary, "estimated_token_counts"), read(run.summary, "cost_unknown")
@@ -108,7 +109,7 @@ def _gate(gate: Mapping[str, Any]) -> str:
     value = gate.get("value")
     held = gate.get("held")
     judged = ("good", "held") if held else ("bad", "not held") if held is False else ("undef", "not judged")
-    figure = figures().get(str(gate.get("expr", "")).split("[")[0].split()[0] if gate.get("expr") else "")
+    figure = figure_of(str(gate.get("expr") or ""))
     unit = figure.metric.unit if figure else ""
     shown = spelled(unit, value) if isinstance(value, int | float) else "—" if value is None else text(value)
     cells = [words(shown, "n"), words(judged[1], judged[0]), words(text(gate.get("why") or "", 500))]
