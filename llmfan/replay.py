@@ -18,6 +18,7 @@ from llmfan.measures.accumulate import Accumulator
 from llmfan.outputs.journal import ATTEMPTS, RESULTS, InFlightNote, left_in_flight, read_lines, repair
 from llmfan.records import AttemptLine, ResultLine
 from llmfan.scheduling.memory import Sent
+from llmfan.scheduling.spending import Spent
 
 RETRYING = "retrying.jsonl"
 T = TypeVar("T")
@@ -59,7 +60,7 @@ class Past(Struct, kw_only=True):
 
     `tries`: requests sent so far for jobs without a result, by `short_mark`; `unsure`: how many of these were never
     answered and may have been billed; `cut`: those that a stop or a crash cut off; `missing`: lines of attempts that
-    ended just before the crash, made again from their results.
+    ended just before the crash, made again from their results; `spent`: what all requests took, these two included.
     """
 
     done: Digests
@@ -72,6 +73,7 @@ class Past(Struct, kw_only=True):
     in_flight: list[InFlightNote] = field(default_factory=list)
     missing: list[AttemptLine] = field(default_factory=list)
     recent: Recent = field(default_factory=lambda: Recent(0.0))
+    spent: Spent = field(default_factory=Spent)
     torn: bool = False
 
     def tried(self, strict: bool, id_: str, repeat: int, scope: str) -> tuple[int, int]:
@@ -110,8 +112,10 @@ def replay(folder: Path, mode: str, accumulator: Accumulator, wall: float, *, re
             continue
         if result is not None and result.attempts == number:
             past.missing.append(_from_result(note, result))
+            past.spent.add(past.missing[-1])
             continue
         past.in_flight.append(note)
+        past.spent.add(lost(note, False))
         past.tries[mark] = note.attempt
         past.cut[mark] = past.cut.get(mark, 0) + 1
         past.offset = max(past.offset, note.sent_s)
@@ -143,6 +147,7 @@ def _take_attempts(
     for attempt in _decode(folder / ATTEMPTS, _ATTEMPT.decode):
         accumulator.attempt(attempt)
         past.recent.add(attempt)
+        past.spent.add(attempt)
         past.offset = max(past.offset, attempt.sent_s + (attempt.latency_s or 0.0))
         scope = scope_of(mode, attempt.provider, attempt.model, attempt.key)
         open_ = job_mark(attempt.id, attempt.repeat, scope) not in past.done

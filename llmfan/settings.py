@@ -47,8 +47,8 @@ LimiterKind = Literal["sliding", "fixed", "bucket"]
 class Price(Struct, frozen=True, kw_only=True):
     """USD per million tokens."""
 
-    input: float = 0.0
-    output: float = 0.0
+    input: float
+    output: float
     cached_input: float | None = None
 
 

@@ -26,6 +26,7 @@ from llmfan.scheduling.estimate import Estimator
 from llmfan.scheduling.failover import Policy
 from llmfan.scheduling.jobs import Feed, Job, Supply, Waiting
 from llmfan.scheduling.lanes import Group, Lane, ProviderState
+from llmfan.scheduling.lengths import besides
 from llmfan.scheduling.open_loop import Punctual, Timetable
 from llmfan.scheduling.purse import Purse
 from llmfan.settings import Fleet, KeySettings, ModelSettings, Preset, Provider
@@ -77,7 +78,10 @@ class Crew:
         )  # fmt: skip
         meters = self.shop.meters(provider, key, model.name)
         group = self._group(meters, pacing_axis(provider.limits[key.label, model.name]))
-        lane = Lane(number, target, state, group, meters, model.price, provider.preset.limiter.precharge)
+        params = {**provider.params, **model.params, **self._options.params}
+        lane = Lane(
+            number, target, state, group, meters, model.price, provider.preset.limiter.precharge, besides(params)
+        )
         self.lanes.append(lane)
         self.speakers[number] = self._speaker(provider, key, model, base)
 

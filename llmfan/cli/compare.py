@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llmfan.cli import given
-from llmfan.cli.compare_places import check_places
 from llmfan.cli.version import show_version
 
 if TYPE_CHECKING:
     from llmfan.comparing.joining import By
     from llmfan.comparing.side import Side
     from llmfan.measures.gates import Gate
+    from llmfan.reporting.folder import RunFolder
 
 _WHAT, _FORMS, _GENERAL = "What is compared", "Beside the table", "General"
 
@@ -48,7 +49,7 @@ def compare(
     kind = _by(by)
     least = _share(min_effect)
     _check_outputs(json_, md, html)
-    check_places([base, *new], [each for each in (md, html) if each not in (None, "-")])
+    _check_places([base, *new], [each for each in (md, html) if each not in (None, "-")])
     require()
     documents = _compared(base, new, fail_if or [], kind, least, seed, anyway)
     _write_files(documents, md, html, verbose, quiet)
@@ -134,6 +135,44 @@ def _check_outputs(json_: bool, md: str | None, html: str | None) -> None:
         raise UserError("--json and --md - cannot share stdout")
     if html == "-":
         raise UserError("--html takes a file: a page on a terminal is of no use")
+
+
+def _check_places(sides: Sequence[str], places: Sequence[str | None]) -> None:
+    """Before anything is computed: a place that can be written to, and that is no part of a run compared."""
+    from llmfan.errors import UserError
+    from llmfan.reporting.placing import check_place
+
+    taken: list[Path] = []
+    for path in [Path(place) for place in places if place is not None]:
+        try:
+            for side in map(Path, sides):
+                check_place(path, [_run_of(side)], page=False)
+                if path.exists() and side.is_file() and path.samefile(side):
+                    raise UserError(f"{path}: is one of the runs that are compared; name another file")
+            if not os.access(path if path.exists() else path.parent, os.W_OK):
+                raise UserError(f"{path}: cannot be written: no permission")
+            if path.resolve() in taken:
+                raise UserError(f"--md and --html cannot both be written to {path}")
+            taken.append(path.resolve())
+        except OSError as error:
+            raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def _run_of(side: Path) -> RunFolder:
+    """As far as it can be read: what is wrong with it is told when it is loaded."""
+    from llmfan.errors import UserError
+    from llmfan.outputs.journal import RUN, SUMMARY
+    from llmfan.reporting.documents import Header, Summary, read_document
+    from llmfan.reporting.folder import RunFolder
+
+    folder = side if side.is_dir() else side.parent
+    summary = side if side.is_file() else side / SUMMARY
+    try:
+        header = read_document(folder / RUN, Header) if side.is_dir() else None
+        header = header or (read_document(summary, Summary) or {}).get("run") or {}
+    except UserError:
+        header = {}
+    return RunFolder(path=folder, header=header, summary=None)
 
 
 def _write_files(documents: list[dict[str, Any]], md: str | None, html: str | None, verbose: bool, quiet: bool) -> None:

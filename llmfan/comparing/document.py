@@ -71,7 +71,7 @@ def _tested(base: Side, new: Side, gates: Sequence[Gate], by: By, min_effect: fl
         "questions": len({test.question for test in found.tests}),
         "metrics": metrics,
         "figures": untested,
-        "gates": [gating.judged(gate, metrics, untested) for gate in gates],
+        "gates": [gating.judged(gate, metrics, [*metrics, *untested]) for gate in gates],
     }
 
 
@@ -165,6 +165,8 @@ def _notes(base: Side, new: Side) -> list[str]:
         notes.append(f"{counts:,} of the token counts are estimates, and so is what is made of them")
     for word, side in (("BASE", base), ("NEW", new)):
         notes += gaps.of_side(word, side)
+        if not side.summary and (base.summary or new.summary):
+            notes.append(f"{word} has no summary.json: no figure of the run as a whole stands beside the other's")
     return notes
 
 

@@ -143,5 +143,3 @@ def _of_files(word: str, side: Side) -> Iterator[str]:
         yield f"{word}: results.jsonl holds {len(side.answers):,} of the {jobs:,.0f} jobs that its summary.json counts"
     if len(side.answers) and not len(side.requests.job):
         yield f"{word} has no attempts.jsonl, or an empty one: nothing is said of its 429s and its throughput"
-    if not side.summary:
-        yield f"{word} has no summary.json: no figure of the run as a whole stands beside the other's"

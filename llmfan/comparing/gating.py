@@ -59,6 +59,8 @@ def _missing(gate: Gate, name: str, figures: Sequence[Mapping[str, Any]]) -> str
         for side in ("base", "new"):
             if each["metric"] in (name, middle) and each[side] is None:
                 return f"there is no {name} in {side.upper()}"
+    if gate.name and not any(each["metric"].endswith(f"[{gate.name}]") for each in figures):
+        return f"neither run has anything of {gate.name}"
     least = pace.LEAST if gate.figure.metric.name in PACES else needed(gate.figure.statistic)
     return f"{name} is tested from {least:,} observations a run on, and there are fewer"
 

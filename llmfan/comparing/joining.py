@@ -10,7 +10,6 @@ import numpy as np
 
 from llmfan.comparing.arrays import Answers, Mask, Numbers, Requests, Target
 from llmfan.comparing.side import Side
-from llmfan.errors import UserError
 
 By = Literal["provider", "model", "key"]
 #: Below this share of jobs in common, throughput is of other work and says nothing.
@@ -101,8 +100,8 @@ def entries(joined: Joined, by: By, named: Iterable[str] = ()) -> list[Entry]:
     found = [_entry(joined, "", None)]
     kinds: dict[str, By] = dict.fromkeys(names_by(_targets(joined), by), by)
     for name in named:
-        if name and name not in kinds:
-            kinds[name] = _kind(joined, name)
+        if name not in kinds and (kind := _kind(joined, name)):
+            kinds[name] = kind
     for name, kind in kinds.items():
         entry = _entry(joined, name, kind)
         if name in named or any(
@@ -138,12 +137,10 @@ def _named(target: Target, by: By) -> str:
     return provider if by == "provider" else key
 
 
-def _kind(joined: Joined, name: str) -> By:
+def _kind(joined: Joined, name: str) -> By | None:
+    """None: another of several NEW has it."""
     kinds: tuple[By, ...] = ("provider", "model", "key")
-    for kind in kinds:
-        if name in names_by(_targets(joined), kind):
-            return kind
-    raise UserError(f'there is no provider, model or key "{name}" among the results')
+    return next((kind for kind in kinds if name in names_by(_targets(joined), kind)), None)
 
 
 def _entry(joined: Joined, name: str, by: By | None) -> Entry:

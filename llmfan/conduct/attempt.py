@@ -21,7 +21,10 @@ _CANCELLED = Failure(kind="cancelled", scope="request", message="the run was sto
 
 
 class Attempts:
-    """Carries claims out. `warmup`: how many first requests of each provider stay out of the statistics."""
+    """Carries claims out. `warmup`: how many first requests of each provider stay out of the statistics.
+
+    `sent_by`: how many each provider was sent by earlier sessions of the run.
+    """
 
     def __init__(
         self,
@@ -33,13 +36,14 @@ class Attempts:
         warmup: int = 0,
         redact: Callable[[str], str] = lambda text: text,
         cancel: Callable[[Claim], None] = lambda claim: None,
+        sent_by: Mapping[str, int] | None = None,
     ):
         self._dispatcher, self._speakers, self._transport = dispatcher, speakers, transport
         self._scribe, self._clock, self._warmup = scribe, clock, warmup
         self._redact = redact
         self.tell: Callable[[bytes, Any], None] | None = None  # a simulated fleet is told what is expected
         self.cancel = cancel  # ends the request of a claim that counts no more
-        self._sent_by: dict[str, int] = {}
+        self._sent_by: dict[str, int] = dict(sent_by or {})
 
     async def carry_out(self, claim: Claim) -> None:
         job, lane = claim.job, claim.lane
@@ -104,7 +108,8 @@ class Attempts:
         self._scribe.failed(claim, slot, reply, failure, ended)
 
     def _estimate(self, claim: Claim, answer: Answer) -> Usage:
-        tokens_in = self._dispatcher.estimator.input_tokens(claim.lane.target.name, claim.job.size())
+        lane = claim.lane
+        tokens_in = self._dispatcher.estimator.input_tokens(lane.target.name, claim.job.size() + lane.besides)
         chars = len(answer.text) + len(answer.reasoning or "")
         return Usage(round(tokens_in), max(1, round(chars / CHARS_PER_TOKEN)) if chars else 0, "estimated")
 

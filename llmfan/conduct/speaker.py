@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from llmfan.conduct.caps import CAPS, most_of
 from llmfan.ports import Dialect, Endpoint
 from llmfan.records import Answer, Call, Failure, Reply, Report
 from llmfan.scheduling.jobs import Job
@@ -16,6 +17,8 @@ from llmfan.scheduling.jobs import Job
 ReadReports = Callable[[Mapping[str, str], bool], tuple[Report, ...]]
 Classify = Callable[[int, Mapping[str, str], bytes], Failure]
 _ASKS = b'"stream_options"'
+#: Different caps of prompts that are remembered at most.
+KEPT = 1000
 FromFault = Callable[[str, str, str], Failure]
 
 
@@ -39,22 +42,37 @@ class Speaker(Struct, kw_only=True):
     forced_temperature: float | None = None
     forced_params: dict[str, Any] = {}
     read_reports: ReadReports = lambda headers, refused: ()
+    _most: dict[tuple[int, str], int] = {}  # by the cap asked for and what a prompt says beside it
 
     def max_tokens_for(self, job: Job) -> int:
-        return self.forced_max_tokens or job.prompt.max_tokens or self.max_tokens
+        """The most that it may be answered with: the cap as it goes out, whoever set it, for each of `n` answers."""
+        asked, params = self._asked(job), job.prompt.params
+        own = {name: params[name] for name in CAPS if name in params} if params else None
+        known = (asked, repr(own) if own else "")
+        most = self._most.get(known)
+        if most is None:
+            if len(self._most) >= KEPT:
+                self._most.clear()
+            capping = {name: value for name, value in self._params(own or {}).items() if name in CAPS}
+            call = Call(model=self.model, messages=[], max_tokens=asked, params=capping, stream=False)
+            most = self._most[known] = most_of(self.dialect.body(call), asked)
+        return most
 
     def call(self, job: Job) -> Call:
         prompt = job.prompt
         temperature = self.forced_temperature
         if temperature is None:
             temperature = prompt.temperature if prompt.temperature is not None else self.temperature
-        params = self.params
-        if prompt.params or self.forced_params:
-            params = {**params, **prompt.params, **self.forced_params}
         return Call(
-            model=self.model, messages=job.messages(), max_tokens=self.max_tokens_for(job), temperature=temperature,
-            params=params, stream=self.stream,
+            model=self.model, messages=job.messages(), max_tokens=self._asked(job), temperature=temperature,
+            params=self._params(prompt.params), stream=self.stream,
         )  # fmt: skip
+
+    def _asked(self, job: Job) -> int:
+        return self.forced_max_tokens or job.prompt.max_tokens or self.max_tokens
+
+    def _params(self, prompts: dict[str, Any]) -> dict[str, Any]:
+        return {**self.params, **prompts, **self.forced_params} if prompts or self.forced_params else self.params
 
     def adapt(self, body: bytes, failure: Failure) -> Failure:
         """A request refused for asking for usage is sent again without; everything else stays as it is."""

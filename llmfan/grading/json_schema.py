@@ -3,17 +3,20 @@
 The JSON is the whole answer, else the last code fence that is JSON, else the longest object or list within prose; NaN
 and Infinity are none. Nothing else is normalised. A schema is read by the draft its `$schema` names, else 2020-12;
 `format` is checked where the library can. Of two values the order of an object's keys does not count, 1 equals 1.0, and
-true is not 1. A `$ref` is looked up in the schema itself and in the drafts' own schemas; nothing is ever fetched.
+true is not 1. A `$ref` is looked up in the schema itself and in the drafts' own schemas; nothing is ever fetched. A
+`pattern` whose search takes too long leaves the answer ungraded.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from llmfan.grading.found_json import NONE, found_json
+from llmfan.grading.schema_patterns import CHECKS, unnamed
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
@@ -44,6 +47,8 @@ def right(text: str, expect: Any) -> bool | None:
         return bool(validator.is_valid(value)) if validator is not None else _equal(want, value)
     except RecursionError:  # deeper than anything that was expected
         return False
+    except TimeoutError:  # a pattern's; it says nothing of right or wrong
+        return None
 
 
 def fault(expect: Any) -> str | None:
@@ -86,7 +91,7 @@ def _key(schema: dict[str, Any]) -> bytes:
 def _validator(key: bytes) -> Validator | str:
     """The validator of a schema, or what is wrong with the schema in one line."""
     from jsonschema import Draft202012Validator, SchemaError
-    from jsonschema.validators import validator_for
+    from jsonschema.validators import extend, validator_for
     from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
     from referencing.exceptions import Unresolvable
 
@@ -98,8 +103,11 @@ def _validator(key: bytes) -> Validator | str:
         return f"{'.'.join(map(str, e.absolute_path)) or 'the schema'}: {_short(e.message)}"
     except RecursionError:
         return "nested too deeply"
+    stoppable: Any = extend(draft, CHECKS)  # type: ignore[no-untyped-call]
     # A registry of our own has no way to the network; the library's default would fetch an address.
-    validator: Validator = draft(schema, registry=REGISTRY, format_checker=draft.FORMAT_CHECKER)
+    validator: Validator = stoppable(
+        unnamed(schema), registry=REGISTRY, format_checker=draft.FORMAT_CHECKER
+    )
     try:
         return _lost(schema, draft, REGISTRY) or validator
     except (Unresolvable, RecursionError, ValueError) as e:

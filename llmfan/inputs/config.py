@@ -98,12 +98,32 @@ def _providers(top: Given, faults: Faults) -> list[tuple[str, int, Given]]:
 def _check_labels(built: Sequence[Built], named: Sequence[tuple[str, int, Given]], faults: Faults) -> None:
     """Results name a key by its label, so no two keys may have one."""
     owner: dict[str, str] = {}
+    models = {f"{one.name}/{model}" for one in built for model in one.models}
     for one, (name, line, given) in zip(built, named, strict=True):
         for label in [k.label for k in one.keys.found]:
             if label in owner:
                 message = f'the label "{label}" belongs to a key of {owner[label]} already'
                 faults.add(given.line_of("keys") or line, f"providers.{name}.keys", message)
             owner.setdefault(label, name)
+        _check_scopes(one, given, {b.name for b in built}, models, faults)
+
+
+def _check_scopes(one: Built, given: Given, names: set[str], models: set[str], faults: Faults) -> None:
+    """A label stands where the name of a provider or a model may: in --only, in a gate, in a report."""
+    declared = given.get("keys")
+    for entry in declared if isinstance(declared, list) else ():
+        label = entry.label
+        provider, _, number = label.rpartition("#")
+        numbered = provider in names and number.isdecimal()
+        if label in names:
+            other = "a provider's name"
+        elif label in models:
+            other = "the name of a model of a provider"
+        elif numbered and (provider != one.name or one.keys.names.get(label) != label):
+            other = f"how a key of {provider} is named by its number"
+        else:
+            continue
+        faults.add(entry.line, f"{entry.path}.label", f'"{label}" is {other}: choose another label')
 
 
 def _literal_note(path: str, wanted: Sequence[Built]) -> list[str]:

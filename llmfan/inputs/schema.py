@@ -83,10 +83,13 @@ def _price(node: Node, path: str, faults: Faults) -> Any:
     if given is UNSET or (isinstance(node, Scalar) and node.value is None):
         return UNSET if given is UNSET else None
     figures = {k: float(v) for k, v in given.values.items() if v is not None}
-    if isinstance(node, Table) and not node.entries:
+    if figures.keys() >= {"input", "output"}:
+        return Price(**figures)
+    # A half that is not there would count as free. One that is there and wrong has its fault already.
+    told = given.lines.keys() - given.values.keys() or (isinstance(node, Table) and node.entries.keys() - PRICE.keys())
+    if not told:
         faults.add(node.line, path, "expected input and output, in USD per million tokens")
-        return UNSET
-    return Price(**figures)
+    return UNSET
 
 
 def _keys(node: Node, path: str, faults: Faults) -> Any:

@@ -16,7 +16,7 @@ from llmfan.inputs.messages import Faults, Spoken, check_messages, spoken, syste
 from llmfan.inputs.template import MISSING, Template, dig, missing
 from llmfan.records import Message, Prompt
 
-_EXPECT_HINT = '; it stands in "expect", or in the field that --expect-field names'
+_EXPECT_HINT = '; it stands in "expect", "target" or "answer", or in the field that --expect-field names'
 _SHAPES = ("prompt", "messages", "body", "input", "question", "turns", "vars")
 
 
@@ -145,12 +145,14 @@ class Shapes:
 
 
 def _expect_field(document: dict[str, Any]) -> str:
-    """The field with the expected answer. A "target" belongs to an "input", an "answer" to a "question"."""
+    """The field with the expected answer: `expect`, else the one that goes with the shape, else the other one.
+
+    A "target" belongs to an "input", an "answer" to a "question"; beside "prompt" or "messages" they can mean no less.
+    """
     if "expect" in document:
         return "expect"
-    if "target" in document and "input" in document:
-        return "target"
-    return "answer" if "question" in document else "expect"
+    likely = ("target", "answer") if "input" in document else ("answer", "target")
+    return next((field for field in likely if document.get(field) is not None), "expect")
 
 
 def _prompt(document: dict[str, Any], faults: Faults) -> Spoken:

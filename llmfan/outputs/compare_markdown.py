@@ -19,7 +19,8 @@ def comparisons_markdown(documents: Sequence[Entry], *, verbose: bool = False) -
 
 
 def _markdown(document: Entry, verbose: bool) -> str:
-    shown, unchanged = words.rows(document, verbose=verbose)
+    shown, _ = words.rows(document, verbose=verbose)
+    left_out = "" if verbose else words.left_out(document)
     rows = [_row(each) for each in shown[:ROWS]]
     figures = document["figures"] if verbose or not document["metrics"] else []
     parts = [
@@ -29,7 +30,7 @@ def _markdown(document: Entry, verbose: bool) -> str:
         "\n".join(f"- not comparable: {code(why, 400)}" for why in document["why"]),
         "\n".join(f"- {code(note, 400)}" for note in document["notes"]),
         table(_TITLES, rows, left=(0, 6), more=len(shown) - ROWS, what="figures"),
-        f"No change in {unchanged:,} {'figure' if unchanged == 1 else 'figures'}." if unchanged else "",
+        f"{left_out[0].upper()}{left_out[1:]} (`-v` shows them)." if left_out else "",
         table(_TITLES[:4], [_figure(each) for each in figures[:FIGURES]], left=(0,), more=len(figures) - FIGURES,
               what="figures"),
         gates_markdown(document["gates"], change=True),
@@ -40,13 +41,17 @@ def _markdown(document: Entry, verbose: bool) -> str:
 
 def _lead(document: Entry) -> str:
     """In our own words only: names stand in the code span beneath."""
-    counts = [(word, sum(each["verdict"] == word for each in document["metrics"])) for word in ("worse", "better")]
+    verdicts = [words.said_verdict(each) for each in words.rows(document, verbose=False)[0]]
+    counts = [(word, verdicts.count(word)) for word in ("worse", "better")]
     said = ", ".join(f"{n:,} {'figure' if n == 1 else 'figures'} {word}" for word, n in counts if n)
+    if any(word in verdicts for word in (words.LONGER, words.SHORTER)):
+        said = said or "answers of another length"
     return said or (words.NO_CHANGE if document["metrics"] else "side by side")
 
 
 def _row(each: Entry) -> str:
-    verdict = each["verdict"] if each["verdict"] == words.NO_CHANGE else f"**{each['verdict']}**"
+    verdict = words.said_verdict(each)
+    verdict = verdict if verdict == words.NO_CHANGE else f"**{verdict}**"
     return row(*_cells(each), words.interval(each), _plain(words.probability(each)), verdict)
 
 

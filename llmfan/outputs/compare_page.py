@@ -16,14 +16,17 @@ _STYLES = """
 svg.change { width: 12rem; height: 1.1rem; display: block; }
 svg.change .zero { stroke: var(--soft); stroke-width: 1; }
 svg.change .span { stroke: var(--soft); stroke-width: 2; }
+svg.change .cut { fill: none; stroke: var(--soft); stroke-width: 2; }
 svg.change .at { fill: var(--soft); }
-svg.change.worse .span { stroke: var(--bad); } svg.change.worse .at { fill: var(--bad); }
-svg.change.better .span { stroke: var(--good); } svg.change.better .at { fill: var(--good); }
+svg.change.worse :is(.span, .cut) { stroke: var(--bad); } svg.change.worse .at { fill: var(--bad); }
+svg.change.better :is(.span, .cut) { stroke: var(--good); } svg.change.better .at { fill: var(--good); }
 """
 _CLASSES = {"worse": "bad", "better": "good"}
+_HINT = "0 in the middle; an arrow where an interval goes on beyond the scale"
 _COLUMNS = (
     Column("figure"), Column("before", number=True), Column("after", number=True), Column("change", number=True),
-    Column("95 % interval", number=True), Column("drawn"), Column("p", number=True), Column("verdict"),
+    Column("95 % interval", number=True), Column(f"drawn, ±{_REACH:.0%}", hint=_HINT), Column("p", number=True),
+    Column("verdict"),
 )  # fmt: skip
 
 
@@ -40,9 +43,7 @@ def _body(documents: Sequence[Entry]) -> Iterator[str]:
 
 
 def _comparison(document: Entry) -> Iterator[str]:
-    verdicts = {each["verdict"] for each in document["metrics"]}
-    lost = any(not gate["held"] for gate in document["gates"])
-    tone = " bad" if lost or "worse" in verdicts else " good" if "better" in verdicts else ""
+    tone = {"worse": " bad", "better": " good"}.get(words.tone(document), "")
     badge = ' <span class="badge">simulated</span>' if document["simulated"] else ""
     yield f"<section>\n<h2>{name(document['new'])} against {name(document['base'])}{badge}</h2>\n"
     yield f'<p class="verdict{tone}">{text(words.headline(document), 1000)}</p>\n'
@@ -84,8 +85,8 @@ def _gate(gate: Entry) -> str:
 
 
 def _row(each: Entry) -> str:
-    style = _CLASSES.get(each["verdict"], "same")
-    verdict = f'<td class="{style}">{html.escape(each["verdict"])}</td>'
+    verdict = words.said_verdict(each)
+    verdict = f'<td class="{_CLASSES.get(verdict, "same")}">{html.escape(verdict)}</td>'
     cells = [*_numbers(each), _number(words.interval(each)), f"<td>{_drawn(each)}</td>"]
     return row(name(each["metric"]), [*cells, _number(words.probability(each)), verdict])
 
@@ -103,18 +104,28 @@ def _number(said: str) -> str:
 
 
 def _drawn(each: Entry) -> str:
-    """The interval as a line and the change as a dot; 0 in the middle, ±50 % at the ends."""
+    """The interval as a line and the change as a dot; 0 in the middle, ±50 % at the ends, an arrow beyond."""
     if each["change"] is None:
         return ""
     low, at, high = (_place(each[end], side) for end, side in (("low", -1.0), ("change", 0.0), ("high", 1.0)))
-    kind = each["verdict"].replace(" ", "-")
+    kind = words.said_verdict(each).replace(" ", "-")
     said = html.escape(f"{words.change(each)}, {words.interval(each)}")
     return (
         f'<svg class="change {html.escape(kind)}" viewBox="0 0 200 16" role="img" aria-label="{said}">'
         f'<line class="zero" x1="100" y1="0" x2="100" y2="16"/>'
         f'<line class="span" x1="{low:.1f}" y1="8" x2="{high:.1f}" y2="8"/>'
+        f"{_cut(each['low'], -1.0)}{_cut(each['high'], 1.0)}"
         f'<circle class="at" cx="{at:.1f}" cy="8" r="4"/></svg>'
     )
+
+
+def _cut(value: float | None, end: float) -> str:
+    """An arrow at the end of the scale, where the interval goes on: on either side, should all of it be beyond."""
+    if value is not None and abs(value) <= _REACH:
+        return ""
+    side = end if value is None else 1.0 if value > 0 else -1.0
+    tip = _HALF + side * (_HALF - 1)
+    return f'<path class="cut" d="M{tip - 5 * side:.1f} 3 L{tip:.1f} 8 L{tip - 5 * side:.1f} 13"/>'
 
 
 def _place(value: float | None, end: float) -> float:

@@ -13,11 +13,12 @@ from rich.text import Text
 from llmfan.outputs import compare_words as words
 from llmfan.outputs.clean import clean
 from llmfan.outputs.compare_words import Entry
-from llmfan.outputs.lines import counted
 from llmfan.outputs.steady import SteadyStream
 from llmfan.outputs.tables import PIPE_WIDTH, ROOMY, summary_console
 
 _STYLES = {"worse": "bold red", "better": "bold green", words.NO_CHANGE: "dim"}
+#: A column has room for a word.
+_VERDICTS = {words.LONGER: "longer", words.SHORTER: "shorter"}
 #: Columns that a narrow screen has no room for.
 _P_FROM, _N_FROM = 90, 110
 
@@ -41,11 +42,11 @@ def print_comparisons(documents: Sequence[Entry], console: Console | None = None
 def comparison_table(document: Entry, width: int = PIPE_WIDTH, *, verbose: bool = False) -> RenderableType:
     """The document of `compare --json`, the line that can be read out first."""
     pieces: list[RenderableType] = [_headline(document), *_between(document)]
-    shown, unchanged = words.rows(document, verbose=verbose)
+    shown, _ = words.rows(document, verbose=verbose)
     if shown:
         pieces += [Text(), _rows(shown, width)]
-    if unchanged:
-        pieces += [Text(), Text(f"no change in {counted(unchanged, 'figure')} (-v shows them)", "dim")]
+    if not verbose and (left_out := words.left_out(document)):
+        pieces += [Text(), Text(f"{left_out} (-v shows them)", "dim")]
     if document["figures"] and (verbose or not document["metrics"]):
         pieces += [Text(), Text("side by side, untested", "dim"), _figures(document["figures"], width)]
     if document["gates"]:
@@ -56,9 +57,7 @@ def comparison_table(document: Entry, width: int = PIPE_WIDTH, *, verbose: bool 
 
 
 def _headline(document: Entry) -> Text:
-    verdicts = {each["verdict"] for each in document["metrics"]}
-    lost = any(not gate["held"] for gate in document["gates"])
-    style = "red" if lost or "worse" in verdicts else "green" if "better" in verdicts else ""
+    style = {"worse": "red", "better": "green"}.get(words.tone(document), "")
     return Text(clean(words.headline(document), 1000), f"bold {style}".strip())
 
 
@@ -80,14 +79,15 @@ def _rows(shown: Sequence[Entry], width: int) -> Table:
         table.add_column("answers", justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for each in shown:
-        style = _STYLES.get(each["verdict"], "")
+        verdict = words.said_verdict(each)
+        style = _STYLES.get(verdict, "bold")
         cells = [words.value(each, "base"), words.value(each, "new"), words.change(each), words.interval(each)]
         if width >= _P_FROM:
             cells.append(words.probability(each))
         if width >= _N_FROM:
             cells.append(_count(each))
         figure = Text(clean(each["metric"], 120), "" if style == "dim" else "bold")
-        table.add_row(figure, *cells, Text(each["verdict"], style))
+        table.add_row(figure, *cells, Text(_VERDICTS.get(verdict, verdict), style))
     return table
 
 

@@ -11,6 +11,9 @@ from llmfan.measures.metrics import figures
 Entry = Mapping[str, Any]
 UNDEFINED = "—"
 NO_CHANGE = "no change"
+LONGER, SHORTER = "longer answers", "shorter answers"
+#: In the order in which the first line has them.
+VERDICTS = ("worse", "better", LONGER, SHORTER)
 #: Changes that the first line names.
 NAMED = 3
 _SHOWN = ("p50", "p95", "")
@@ -19,7 +22,7 @@ _PARTS = ("ttft", "ttfo", "tpot")
 
 
 def headline(document: Entry) -> str:
-    """`worse: latency p50 of b +10 % and 3 more; no change in the other 61 of 65 figures`."""
+    """`worse: latency p50 of b +10 % and 3 more; no change in 61 of 65 figures`."""
     said = "; ".join([*_said(document), *_gates(document)])
     return f"simulated fleet: {said}" if document.get("simulated") else said
 
@@ -28,19 +31,53 @@ def _said(document: Entry) -> Iterator[str]:
     metrics = document["metrics"]
     if not document["comparable"]:
         yield "not comparable, compared anyway"
+    yield from document.get("absent") or ()
     if not metrics:
-        yield "side by side only: there are too few answers, or none, to tell change from noise"
+        untested = document.get("untested") or "there are too few answers, or none,"
+        yield f"side by side only: {untested} to tell change from noise"
         return
-    changed = [each for each in metrics if each["verdict"] != NO_CHANGE]
-    for verdict in ("worse", "better"):
-        alike = [each for each in changed if each["verdict"] == verdict]
+    shown, unchanged = rows(document, verbose=False)
+    for verdict in VERDICTS:
+        alike = [each for each in shown if said_verdict(each) == verdict]
         if alike:
             yield f"{verdict}: {_listed(alike)}"
     least = spelled_change(document["min_effect"])[1:]
-    if changed:
-        yield f"no change in the other {len(metrics) - len(changed):,} of {len(metrics):,} figures"
+    if unchanged < len(metrics):
+        yield f"no change in {unchanged:,} of {len(metrics):,} figures"
     else:
         yield f"no change: none of {len(metrics):,} figures differs by {least} and by more than noise"
+
+
+def said_verdict(entry: Entry) -> str:
+    """`better` and `worse` of what has a better direction; an answer is only longer or shorter."""
+    figure = figures().get(entry["metric"].partition("[")[0])
+    if entry["verdict"] == NO_CHANGE or figure is None or figure.metric.better:
+        return str(entry["verdict"])
+    return LONGER if entry["new"] > entry["base"] else SHORTER
+
+
+def tone(document: Entry) -> str:
+    """What the first line's colour says."""
+    verdicts = {said_verdict(each) for each in document["metrics"]}
+    lost = any(not gate["held"] for gate in document["gates"])
+    return "worse" if lost or "worse" in verdicts else "better" if "better" in verdicts else ""
+
+
+def not_shown(document: Entry) -> tuple[int, int]:
+    """(changed figures, figures without a change) that the short table leaves out."""
+    shown, unchanged = rows(document, verbose=False)
+    return len(document["metrics"]) - unchanged - len(shown), unchanged
+
+
+def left_out(document: Entry) -> str:
+    """`3 more changed figures, no change in 12 figures`."""
+    changed, unchanged = not_shown(document)
+    said = [f"{changed:,} more changed {_figures(changed)}"] if changed else []
+    return ", ".join([*said, f"no change in {unchanged:,} {_figures(unchanged)}"] if unchanged else said)
+
+
+def _figures(count: int) -> str:
+    return "figure" if count == 1 else "figures"
 
 
 def _listed(changed: Sequence[Entry]) -> str:

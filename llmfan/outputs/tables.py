@@ -20,7 +20,7 @@ from llmfan.outputs.steady import SteadyStream
 from llmfan.units import dollars, spell
 
 #: Columns in a pipe, where there is no screen to ask.
-PIPE_WIDTH = 120
+PIPE_WIDTH = 160
 #: From here on columns have whole titles, and from here on two spaces between them.
 TITLED, ROOMY = 120, 140
 _UNDEFINED = "—"
@@ -149,7 +149,7 @@ def _why(entry: Entry, out: str, width: int) -> Text:
 
 def _reason(why: str, width: int) -> str:
     """With the server's own words where the screen is wide."""
-    return clean(why, 160) if width > PIPE_WIDTH else clean(_named(why), 60)
+    return clean(why, 160) if width > TITLED else clean(_named(why), 60)
 
 
 def _named(why: str) -> str:

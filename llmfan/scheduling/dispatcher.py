@@ -68,7 +68,7 @@ class Dispatcher:
         self.changed = False  # a lane went out, came back or rests for long: stranded jobs have to be looked for
         self.ended: list[tuple[Job, Failure]] = []  # jobs no lane will ever take
         self.unbooked: list[tuple[Meter, float]] = []  # spent, and not in the ledger yet
-        self._max_tokens, self._say = max_tokens, say
+        self.most_tokens, self._say = max_tokens, say
         self._used = len(lanes)
         self._told_fewer = False
         self._paused, self._paused_until = False, 0.0
@@ -207,11 +207,11 @@ class Dispatcher:
                 self.waiting.remove(job, came_back, lane.number)
                 self._too_large(job, lane, meter, cost)
                 continue
-            worst = self._worst(job, lane)
+            worst = self.worst_of(job, lane)
             if at == SETTLE:
                 self._board.park(lane, "a request in flight to end")
                 return None
-            if not self.purse.covers(worst):
+            if not self.purse.lets(worst, lane.target.name):
                 self._board.park(lane, "a request in flight to end", anywhere=True)
                 return None
             if at > now:
@@ -223,14 +223,11 @@ class Dispatcher:
 
     def cost_of(self, job: Job, lane: Lane) -> Cost:
         """What a request for this job is expected to take of the lane's limits."""
-        return self.estimator.cost(job, lane, self._max_tokens(job, lane)) if lane.counts_tokens else PLAIN
+        return self.estimator.cost(job, lane, self.most_tokens(job, lane)) if lane.counts_tokens else PLAIN
 
-    def _worst(self, job: Job, lane: Lane) -> float:
-        """USD at most: the whole of max_tokens, and a prompt a quarter longer than it looks."""
-        if lane.price is None:
-            return 0.0
-        tokens_in = 1.25 * self.estimator.input_tokens(lane.target.name, job.size())
-        return dollars(lane.price, round(tokens_in), self._max_tokens(job, lane)) or 0.0
+    def worst_of(self, job: Job, lane: Lane) -> float:
+        """USD that it may cost at most."""
+        return 0.0 if lane.price is None else self.estimator.worst(job, lane, self.most_tokens(job, lane))
 
     def _claim(self, job: Job, lane: Lane, cost: Cost, worst: float, now: float) -> Claim:
         entries = [m.take(now, cost[m.unit]) for m in lane.meters]
@@ -243,7 +240,7 @@ class Dispatcher:
         lane.provider.in_flight += 1
         lane.in_flight += 1
         self.in_flight += 1
-        self.purse.reserve(worst)
+        self.purse.reserve(worst, lane.target.name)
         self._used += 1
         lane.last_used = self._used
         lane.spent = False
@@ -295,10 +292,10 @@ class Dispatcher:
     def _copy(self, job: Job, lane: Lane, now: float) -> Claim | None:
         """A second claim of a job that is in flight elsewhere, if this lane may send at once."""
         cost = self.cost_of(job, lane)
-        worst = self._worst(job, lane)
-        if not self._could_send(lane, cost, now) or not self.purse.covers(worst) or self.in_flight >= self.concurrency:
+        worst = self.worst_of(job, lane)
+        if self.in_flight >= self.concurrency or not self._could_send(lane, cost, now):
             return None
-        return self._claim(job, lane, cost, worst, now)
+        return self._claim(job, lane, cost, worst, now) if self.purse.lets(worst, lane.target.name) else None
 
     # -------------------------------------------------------------- settling
 
@@ -308,13 +305,14 @@ class Dispatcher:
         spent = dollars(lane.price, usage.input_tokens, usage.output_tokens, usage.cached_tokens)
         if reports:  # first: what a header tells is older than the answer's end
             self._told(claim, reports, now)
+        self.purse.heard(lane.target.name)  # before it is freed: others may leave then
         if lane.counts_tokens:
             neurons = usage.neurons
             if neurons is None:
                 neurons = self.estimator.neurons(lane.target.name, usage.input_tokens, usage.output_tokens)
             self._free(claim, lane.cost(usage.input_tokens, usage.output_tokens, neurons), now, spent or 0.0)
             if usage.source == "server":
-                self.estimator.learn(lane.target.name, claim.job.size(), usage.input_tokens, usage.output_tokens)
+                self.estimator.counted(claim.job, lane, self.most_tokens(claim.job, lane), usage)
         else:
             self._free(claim, claim.cost, now, 0.0)
         lessons.answered(claim.meters, claim.learners, claim.entries, now)
@@ -338,7 +336,7 @@ class Dispatcher:
         kept = claim.cost if failure.ambiguous else (claim.cost[0], 0.0, 0.0, 0.0, 0.0, 0.0)
         if failure.reports:
             self._told(claim, failure.reports, now)
-        self._free(claim, kept, now, kept[5])
+        self._free(claim, kept, now, claim.worst if failure.ambiguous else 0.0)
         if failure.kind == "rate_limited" and failure.http_status != MONEY and not is_exhausted(failure):
             if self.accounts is not None and self.accounts.refused(claim, failure, now):
                 self.look_again()
@@ -394,10 +392,10 @@ class Dispatcher:
     def release(self, claim: Claim, now: float, *, left: bool = True) -> None:
         """Gives a claim back as if it had not been made (the run was stopped): its job waits again, for --resume.
 
-        A hedge's loser that had left may be billed all the same. What never left (`left` False) costs nothing.
+        What had left may be billed all the same. What never left (`left` False) costs nothing.
         """
         if left:
-            self._free(claim, claim.cost, now, claim.cost[5] if claim.dropped and claim.stamp else 0.0)
+            self._free(claim, claim.cost, now, claim.worst if claim.stamp else 0.0)
             lessons.lost(claim.meters, claim.learners, claim.entries, now)
         else:
             self._free(claim, FREE, now, 0.0)
@@ -423,7 +421,7 @@ class Dispatcher:
         provider.in_flight -= 1
         provider.last_heard = now
         self.in_flight -= 1
-        self.purse.settle(claim.worst, spent)
+        self.purse.settle(claim.worst, spent, lane.target.name)
         if self._board.parked:
             mine, purse = self._board.parked.get(provider.name), self._board.parked.get("")
             self._board.wake(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 from llmfan.limits.axes import Cost
-from llmfan.records import KnownTarget
+from llmfan.records import KnownTarget, Usage
 from llmfan.scheduling.jobs import Job
 from llmfan.scheduling.lanes import Lane
 from llmfan.settings import Price
@@ -19,6 +19,8 @@ OVERHEAD_TOKENS = 8.0
 DEVIATIONS = 1.75
 #: Before anything is known: the spread of answer lengths, as a share of the mean.
 PRIOR_SPREAD = 0.6
+#: Before anything is known: how much larger than it looks a prompt may be, for what is reserved of --max-cost.
+PRIOR_MARGIN = 1.25
 
 
 class _Seen:
@@ -45,6 +47,16 @@ class _Seen:
         return self.mean + max(0.0, unsure - self.mean / n)
 
 
+class _Most:
+    """The most that one model's server has counted: as a multiple of what was supposed, and in tokens."""
+
+    __slots__ = ("tokens_in", "tokens_out", "wider_in", "wider_out")
+
+    def __init__(self) -> None:
+        self.wider_in, self.wider_out = PRIOR_MARGIN, 1.0
+        self.tokens_in = self.tokens_out = 0  # of earlier sessions, until it has answered in this one
+
+
 class Estimator:
     """Per model: tokens of a prompt from its characters, the answer's expected length, neurons of both."""
 
@@ -52,6 +64,7 @@ class Estimator:
         self._neurons = neurons
         self._ratio: dict[str, float] = {}
         self._output: dict[str, _Seen] = {}
+        self._most: dict[str, _Most] = {}
 
     def recall(self, known: Iterable[KnownTarget]) -> None:
         """What answers of earlier runs were like."""
@@ -67,12 +80,36 @@ class Estimator:
         The more are in flight, the nearer their sum is to its mean: each reserves its share of what that may be.
         """
         name = lane.target.name
-        tokens_in = self.input_tokens(name, job.size())
+        tokens_in = self.input_tokens(name, job.size() + lane.besides)
         tokens_out = float(max_tokens)
         if not lane.precharge:
             seen = self._output.get(name)
             tokens_out = min(tokens_out, seen.share(lane.in_flight) if seen else PRIOR_OUTPUT)
         return lane.cost(tokens_in, tokens_out, self.neurons(name, tokens_in, tokens_out))
+
+    def recall_most(self, name: str, tokens_in: int, tokens_out: int) -> None:
+        """The largest counts of earlier sessions: until an answer has come in this one, nothing is taken for less."""
+        most = self._most.setdefault(name, _Most())
+        most.tokens_in, most.tokens_out = tokens_in, tokens_out
+
+    def worst(self, job: Job, lane: Lane, max_tokens: int) -> float:
+        """USD at most: a prompt as much larger than it looks as any that was counted, and the whole of its cap."""
+        if lane.price is None:
+            return 0.0
+        name, chars = lane.target.name, job.size() + lane.besides
+        most = self._most.get(name) or _Most()
+        tokens_in = max(most.wider_in * _plain(chars), PRIOR_MARGIN * self.input_tokens(name, chars), most.tokens_in)
+        tokens_out = max(most.wider_out * max_tokens, most.tokens_out)
+        return dollars(lane.price, math.ceil(tokens_in), math.ceil(tokens_out)) or 0.0
+
+    def counted(self, job: Job, lane: Lane, max_tokens: int, usage: Usage) -> None:
+        """Learns from a server's counts; by how much they passed what was supposed, so much more is reserved then."""
+        name, chars = lane.target.name, job.size() + lane.besides
+        self.learn(name, chars, usage.input_tokens, usage.output_tokens)
+        most = self._most.setdefault(name, _Most())
+        most.wider_in = max(most.wider_in, usage.input_tokens / _plain(chars))
+        most.wider_out = max(most.wider_out, usage.output_tokens / max(1, max_tokens))
+        most.tokens_in = most.tokens_out = 0
 
     def input_tokens(self, name: str, chars: int) -> float:
         return OVERHEAD_TOKENS + chars * self.tokens_per_char(name)
@@ -95,6 +132,11 @@ class Estimator:
             self._output[name] = _Seen(float(tokens_out))
         else:
             lengths.add(tokens_out)
+
+
+def _plain(chars: int) -> float:
+    """Tokens of a prompt of which nothing is known but its length."""
+    return OVERHEAD_TOKENS + chars / CHARS_PER_TOKEN
 
 
 def dollars(price: Price | None, tokens_in: int, tokens_out: int, cached: int = 0) -> float | None:

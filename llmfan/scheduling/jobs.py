@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from llmfan.errors import UserError
 from llmfan.records import Failure, Message, Prompt, Target
+from llmfan.scheduling.lengths import length_of
 
 if TYPE_CHECKING:
     from llmfan.scheduling.open_loop import Timetable
@@ -98,26 +99,15 @@ class Job:
     def size(self) -> int:
         """Characters of the next request, for token estimates."""
         if self.answers:
-            return _length(self.messages())
+            return length_of(self.messages(), self.prompt.params)
         if self.chars < 0:
-            self.chars = _length(self.prompt.messages)
+            self.chars = length_of(self.prompt.messages, self.prompt.params)
         return self.chars
 
     @property
     def place(self) -> tuple[Any, ...]:
         """Jobs with the same place may go to the same lanes."""
         return (self.only, self.banned, self.avoid, self.pinned, self.ambiguous > 0)
-
-
-def _length(messages: list[Message]) -> int:
-    total = 0
-    for message in messages:
-        content = message.get("content")
-        if isinstance(content, str):
-            total += len(content) + 8
-        elif isinstance(content, list):
-            total += 8 + sum(len(str(part.get("text", ""))) for part in content if isinstance(part, dict))
-    return total
 
 
 class Supply(Protocol):

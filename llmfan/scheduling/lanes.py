@@ -95,10 +95,12 @@ class Lane:
         meters: Iterable[Meter],
         price: Price | None,
         precharge: bool = False,
+        besides: int = 0,
     ):
         self.number, self.target, self.provider, self.group = number, target, provider, group
         self.owner = group.pace.owner  # whose pace it is, whoever turns out to share it
         self.price, self.precharge = price, precharge
+        self.besides = besides  # characters that its settings add to every prompt (tools, a response's schema)
         self.use(meters)
         self.place = f"{target.key}/{target.model}"
         self.names = ("", target.provider, target.name, target.key, self.place)

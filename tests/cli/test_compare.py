@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from llmfan.cli.compare import compare
 from llmfan.comparing import analysis
 from llmfan.errors import UserError
+from llmfan.outputs import compare_words as words
 from tests.comparing.pairs_of_runs import answer, latencies, written
 
 #: What the contract names.
@@ -167,3 +168,75 @@ def test_without_the_extra_it_says_how_to_get_it(
     code, out, err = run(runs[0], runs[1])
     assert (code, out) == (2, "")
     assert "llmfan[analysis]" in err
+
+
+def test_no_file_of_a_run_is_written_over(runs: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    """A slip of the shell's completion would cost a run that took a night."""
+    base, same, _ = runs
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text("{}")
+    lines = [answer(at, took) for at, took in enumerate(latencies(20, 1))]
+    other = written(tmp_path / "other", lines, prompts={"path": str(prompts), "sha256": "same"})
+    for mine in (base / "results.jsonl", same / "run.json", prompts):
+        before = mine.read_bytes()
+        for option in ("--md", "--html"):
+            code, out, err = run(base, same, other, option, mine)
+            assert (code, out, mine.read_bytes()) == (2, "", before)
+            assert "name another file" in err
+    for wrong in (tmp_path, tmp_path / "gone" / "c.md", tmp_path / ("x" * 300)):
+        assert run(base, same, "--md", wrong)[0] == 2
+    assert run(base, same, "--md", tmp_path / "c", "--html", f"{tmp_path}/../{tmp_path.name}/c")[0] == 2
+
+
+def test_all_that_is_wrong_with_any_side_is_told_at_once(runs: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    """Three runs, three attempts to find out."""
+    made = written(tmp_path / "made", [answer(0)], simulated=True)
+    code, out, err = run(runs[0], runs[1], made, tmp_path / "slwo", runs[1] / "results.jsonl")
+    assert (code, out) == (2, "")
+    assert "NEW is simulated" in err
+    assert 'no such run (did you mean "slow"?)' in err
+    assert f"name the run's folder, {runs[1]}" in err
+
+
+def test_a_gate_may_name_what_only_one_of_several_has(runs: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    """Parsed side by side, it would be a fault of the others."""
+    lines = [answer(at, took, provider="z") for at, took in enumerate(latencies(200, 1))]
+    assert run(runs[0], runs[1], written(tmp_path / "z", lines), "--fail-if", "latency_p50[z] > +10%")[0] == 3
+
+
+def test_the_first_line_counts_what_the_table_shows(runs: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    """Twelve said and four shown: somebody looks for the other eight."""
+    found = document(runs[0], runs[2])
+    changed = [each for each in found["metrics"] if each["verdict"] != "no change"]
+    shown, _ = words.rows(found, verbose=False)
+    hidden = len(changed) - len(shown)
+    assert hidden > 0
+    _, out, _ = run(runs[0], runs[2], "--md", tmp_path / "c.md")
+    for text in (out, (tmp_path / "c.md").read_text()):
+        assert f"{hidden} more changed figure" in text
+        assert f"no change in {len(found['metrics']) - len(changed)}" in text
+
+
+def test_longer_answers_are_neither_better_nor_worse(tmp_path: Path) -> None:
+    """Whether more was said or only more words, no count of tokens knows."""
+    for name, tokens in (("base", 100), ("new", 50)):
+        lines = [
+            answer(at, took, usage={"output_tokens": tokens + at % 7, "source": "server"}, ttft_s=took)
+            for at, took in enumerate(latencies(60, 1))
+        ]
+        written(tmp_path / name, lines)
+    code, out, _ = run(tmp_path / "base", tmp_path / "new")
+    assert code == 0
+    assert "shorter answers: output tokens -4" in out
+    assert "better: output" not in out
+
+
+def test_an_interval_beyond_the_scale_is_drawn_with_an_arrow(runs: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    """Cut off at the edge it would look like a short one."""
+    lines = [answer(at, 3 * took) for at, took in enumerate(latencies(200, 3))]
+    far = written(tmp_path / "far", lines)
+    for new, arrows in ((runs[1], False), (far, True)):
+        assert run(runs[0], new, "--html", tmp_path / "c.html")[0] == 0
+        page = (tmp_path / "c.html").read_text()
+        assert ('class="cut"' in page) is arrows
+        assert "drawn, ±50" in page

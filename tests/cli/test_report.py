@@ -134,6 +134,24 @@ def test_places_that_cannot_be_written_are_told_before_anything_is_done(
     assert not pages
 
 
+def test_nothing_is_written_where_one_of_several_cannot_be(
+    report: Report, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of what was asked for, and an error, looks like all of it to the script that asked."""
+    (tmp_path / "shut").mkdir()
+    (tmp_path / "away").symlink_to(tmp_path / "no" / "such")
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "shut" and may(path, mode))
+    assert report(run, "--csv", "x.csv", "--md", "shut/x")[::2] == (4, "shut/x: cannot be written: Permission denied")
+    assert report(run, "--csv", "x.csv", "--md", "away")[::2] == (2, f"away: there is no directory {tmp_path}/no")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    code, _, err = report(run, "--csv", "x.csv", "--parquet", "x.parquet")
+    assert code == 2 and "llmfan[analysis]" in err
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    assert report(run, "--csv", "x.csv", "-o", "x.html")[0] == 2
+    assert not (tmp_path / "x.csv").exists()
+
+
 def test_other_forms_are_written_instead_of_the_page(report: Report, run: Path, pages: list[Page]) -> None:
     """Who wants a CSV in CI has no use for a page, and may lack the extra for it."""
     code, out, _ = report(run, "--csv", "x.csv", "--md", "x.md", "--parquet", "x.parquet", "--openai-batch", "x.jsonl")

@@ -36,16 +36,16 @@ def lognormal(median: float, seed: int, *, tail: float = 1.0, failing: float = 0
 
 def played(
     folder: Path, seed: int, n: int = 500, *, slower: Mapping[str, float] | None = None,
-    make: Callable[..., Behaviour] = lognormal, **more: Any,
+    medians: Mapping[str, float] = MEDIANS, make: Callable[..., Behaviour] = lognormal, **more: Any,
 ) -> Path:  # fmt: skip
-    """A run of three providers, every prompt to each. `more` goes to the behaviour of "b"."""
+    """A run of three providers, or of `medians`, every prompt to each. `more` goes to the behaviour of "b"."""
     folder.mkdir(parents=True)
     options = RunOptions(mode="providers")
     behaviours = {
         name: make(median * (slower or {}).get(name, 1.0), seed * 31 + at, **(more if name == "b" else {}))
-        for at, (name, median) in enumerate(MEDIANS.items())
+        for at, (name, median) in enumerate(medians.items())
     }
-    fleet = [provider(name, open_=True) for name in MEDIANS]
+    fleet = [provider(name, open_=True) for name in medians]
     play(folder, fleet, behaviours, n, options)
     header(folder, options)
     return folder

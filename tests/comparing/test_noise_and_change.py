@@ -101,6 +101,26 @@ def test_one_burst_of_refusals_is_one_event(tmp_path: Path) -> None:
     assert changes(compare(base, side(tmp_path / "spread", lines, attempts=spread)))["rate_limited_rate"] == "worse"
 
 
+@pytest.mark.parametrize("since", [440, 350])
+def test_an_outage_is_no_noise_however_it_comes(tmp_path: Path, since: int) -> None:
+    """One block of failures, or of refusals, is what a comparison is for: "it was only one event" helps nobody."""
+    lines, broken = failing(set()), failing(set(range(since, 500)))
+    calm = [{**attempt, "outcome": "ok"} for attempt in _attempts(lines)]
+    refused = [{**attempt, "outcome": "rate_limited" if n >= since else "ok"} for n, attempt in enumerate(calm)]
+    base = side(tmp_path / "base", lines, attempts=calm)
+    assert changes(compare(base, side(tmp_path / "failed", broken)))["failed_rate"] == "worse"
+    assert changes(compare(base, side(tmp_path / "limited", lines, attempts=refused)))["rate_limited_rate"] == "worse"
+
+
+def test_a_burst_that_is_taken_for_one_event_is_told(tmp_path: Path) -> None:
+    """Who would count its refusals one by one must not find that the comparison passed over them."""
+    lines = failing(set())
+    calm = [{**attempt, "outcome": "ok"} for attempt in _attempts(lines)]
+    burst = [{**attempt, "outcome": "rate_limited" if 200 <= n < 212 else "ok"} for n, attempt in enumerate(calm)]
+    base, new = side(tmp_path / "base", lines, attempts=calm), side(tmp_path / "new", lines, attempts=burst)
+    assert any("rate_limited_rate went from 0.0% to 2.4%" in note for note in compare(base, new)["notes"])
+
+
 def _attempts(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     from tests.comparing.pairs_of_runs import attempts_of
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,7 +40,7 @@ def test_the_shape_of_an_expected_answer_asks_for_its_grader(expect: Any, kind: 
     ("expect", "name", "words"),
     [
         ({"regex": "("}, None, "bad regular expression"),
-        ({"regex": r"(\w+\s*)+$"}, None, "repeat of a repeat"),
+        ({"regex": r"\p{Lu}"}, None, "bad regular expression: bad escape"),
         ({"regex": 3}, None, "expected a regular expression"),
         ("(", "regex", "bad regular expression"),
         ("Paris", "number", "expected a number"),
@@ -86,6 +88,57 @@ def test_a_schema_never_reaches_for_the_network() -> None:
     """An address in a prompt set would be called from the user's machine, for each answer."""
     schema = {"type": "object", "properties": {"a": {"$ref": "http://127.0.0.1:9/x"}}}
     assert grade('{"a": 1}', schema, None) is None
+
+
+ENDLESS = r"^(a|a)*$"
+STUCK = "a" * 40 + "!"
+
+
+@pytest.mark.parametrize(
+    ("text", "expect"),
+    [
+        (STUCK, {"regex": ENDLESS}),
+        (f'"{STUCK}"', {"type": "string", "pattern": ENDLESS}),
+        (f'"{STUCK}"', {"$schema": "http://json-schema.org/draft-07/schema#", "allOf": [{"pattern": ENDLESS}]}),
+        (f'{{"{STUCK}": 1}}', {"type": "object", "patternProperties": {ENDLESS: {}}, "additionalProperties": False}),
+        (f'{{"{STUCK}": 1}}', {"type": "object", "patternProperties": {ENDLESS: {}}, "unevaluatedProperties": False}),
+    ],
+)
+def test_a_pattern_that_would_take_for_ever_is_stopped_and_leaves_the_answer_ungraded(text: str, expect: Any) -> None:
+    """A pattern that cannot be stopped hangs the run, and an answer that it never judged is not a wrong one."""
+    assert fault(expect, None) is None
+    start = time.process_time()
+    assert grade(text, expect, None) is None
+    assert time.process_time() - start < 2.0
+
+
+@pytest.mark.parametrize(
+    ("pattern", "yes", "no"),
+    [(r"^a{e}$", "a{e}", "a"), (r"^\{d}[{i}]x{2}\N{BULLET}$", "{d}{xx•", "d}{xx•"), (r"^(?:ab){1,}$", "abab", "ba")],
+)
+def test_a_pattern_means_what_it_means_to_pythons_re(pattern: str, yes: str, no: str) -> None:
+    """To another engine `a{e}` is an `a` with any misprint, so every answer would be right."""
+    assert re.search(pattern, yes) and not re.search(pattern, no)
+    assert [grade(text, {"regex": pattern}, None) for text in (yes, no)] == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [({"x1": 1}, True), ({"x1": "s"}, False), ({"y": 1}, True), ({"z": "b1"}, True), ({"z": "1"}, False)],
+)
+def test_the_patterns_of_a_schema_mean_what_they_mean_to_the_library(value: Any, fits: bool) -> None:
+    """They are checked by code of our own."""
+    for more in ({}, {"$schema": "http://json-schema.org/draft-07/schema#"}):
+        schema = {
+            **more,
+            "type": "object",
+            "properties": {"y": {}},
+            "patternProperties": {"^x": {"type": "integer"}},
+            "additionalProperties": {"pattern": "^b"},
+        }
+        assert jsonschema.validators.validator_for(schema)(schema).is_valid(value) is fits
+        assert grade(json.dumps(value), schema, None) == float(fits)
+    assert grade('{"x": 1, "q": 1}', {"patternProperties": {"x": {}}, "additionalProperties": False}, "json") == 0.0
 
 
 def test_every_grader_has_its_normalisation_written_down() -> None:

@@ -469,7 +469,7 @@ def test_prices_and_neurons_come_from_the_preset_unless_the_file_has_its_own(loa
     env = {"ACME_API_KEY": "k"}
     model = one(load("providers: {acme: {models: [big-1, other]}}", env)).models[0]
     assert (model.price, model.neurons) == (Price(input=1, output=2), Price(input=3, output=4))
-    model = one(load("providers: {acme: {model: big-1, price: {input: 5}}}", env)).models[0]
+    model = one(load("providers: {acme: {model: big-1, price: {input: 5, output: 0}}}", env)).models[0]
     assert model.price == Price(input=5, output=0)
 
 

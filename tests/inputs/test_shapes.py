@@ -77,8 +77,27 @@ def test_target_and_answer_are_expected_unless_expect_says_otherwise() -> None:
     assert read({"input": "x", "target": "y"}).expect == "y"
     assert read({"question": "x", "answer": 4}).expect == 4
     assert read({"question": "x", "answer": 4, "expect": None}).expect is None
-    assert read({"prompt": "x", "answer": "y"}).expect is None
     assert read({"prompt": "x", "answer": "y"}, expect_field="answer").expect == "y"
+    assert read({"input": "x", "target": "y", "answer": "z"}).expect == "y"
+    assert read({"question": "x", "target": "y", "answer": "z"}).expect == "z"
+
+
+@pytest.mark.parametrize("field", ["expect", "target", "answer"])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"prompt": "x"},
+        {"messages": [{"role": "user", "content": "x"}]},
+        {"custom_id": "x", "body": {"model": "m", "messages": [{"role": "user", "content": "x"}]}},
+        {"input": "x"},
+        {"question": "x"},
+        {"turns": ["x"]},
+    ],
+)
+def test_what_is_expected_may_stand_beside_any_shape(shape: dict[str, Any], field: str) -> None:
+    """Dropped without a word, it leaves a whole run ungraded."""
+    assert read({**shape, field: "y"}).expect == "y"
+    assert read({**shape, field: "y", "expect": None}).expect is None
 
 
 def test_the_settings_of_a_line_are_read() -> None:

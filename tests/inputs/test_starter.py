@@ -176,7 +176,7 @@ def test_any_name_of_a_model_comes_back_from_the_file_as_it_was(text: str) -> No
 def offer(limits: dict[str, float], **more: Any) -> Offer:
     rows = [LimitRow(source="s", checked="2026-02-03", axes=limits, note=more.get("note", ""))]
     odd = Preset(name="Odd", checked="2026-01-01", status=more.get("status", "free"), limits=rows if limits else [])
-    return Offer("odd", odd, "m", "none", price=Price())
+    return Offer("odd", odd, "m", "none", price=Price(input=0.0, output=0.0))
 
 
 def test_limits_are_said_in_words() -> None:

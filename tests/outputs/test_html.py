@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from llmfan.errors import UserError
 from llmfan.outputs.html import charts
 from llmfan.outputs.html.markup import data, text
-from llmfan.outputs.html.page import Page
+from llmfan.outputs.html.page import Page, Timeline
 from llmfan.outputs.html.render import render
 from llmfan.outputs.html.shell import shell
 from llmfan.outputs.html.spelling import money, number, share, span
@@ -137,6 +138,41 @@ def test_nothing_known_is_said_and_never_drawn_as_zero() -> None:
     assert "Nothing was graded, so there is no accuracy" in "".join(priced.seen)
 
 
+def test_a_run_of_failures_has_no_empty_table_and_no_empty_chart() -> None:
+    """Twelve headers over nothing look like a fault of the report."""
+    made, none = run(), empty_run()
+    totals = {**none.summary["totals"], "jobs": 4, "failed": 4}
+    idle = [{"name": name, "totals": {**totals, "jobs": 0, "failed": 0}} for name in ("ash", "birch")]
+    example = replace(made.failures[0].examples[0], key="", provider="", id="a0")
+    line = Timeline(step_s=1.0, steps=2, ok={}, rate_limited={}, failed={"ash": [0, 4]}, tokens={})
+    failed = replace(
+        none, summary={"totals": totals, "providers": idle}, timeline=line, warmed=["birch"], results=4,
+        failures=[replace(made.failures[0], examples=[example])], rows=made.rows[:1],
+    )  # fmt: skip
+    reader = read(page(failed))[1]
+    seen = "".join(reader.seen)
+    assert "Warm-up only: birch." in seen and "Not used: ash." in seen and "429s and failures" not in seen
+    assert "No answer, so no throughput." in seen and "(a0, " in seen
+
+
+def test_the_list_says_what_it_is() -> None:
+    """ "Slowest, wrong and failed" over a list of everything makes a fine run look bad."""
+    made = run(rows=4)
+    rows = [replace(made.rows[1], why="wrong slow"), *made.rows[2:]]
+    seen = "".join(read(page(replace(made, rows=rows, results=9)))[1].seen)
+    assert "3 of 9 results: 1 wrong, 2 slowest (1 of them wrong), 1 a sample." in seen
+    assert "Wrong, slowest and a sample" in seen and "wrong slow" not in seen
+    seen = "".join(read(page(replace(made, rows=[replace(each, why="other") for each in rows], results=3)))[1].seen)
+    assert "All 3 results: 3 others." in seen and "All results" in seen
+
+
+def test_a_gate_keeps_its_unit_however_it_is_written() -> None:
+    """0.31 of what?"""
+    made = run()
+    made.summary["gates"] = [{"expr": "latency_p95[a b]>0.1s", "value": 0.31, "held": False}]
+    assert "0.310 s" in "".join(read(page(made))[1].seen)
+
+
 def test_what_was_never_sent_is_counted_in() -> None:
     """`460 of 460` of a run that was cut off at 460 of 480 reads as a whole one."""
     made = run()
@@ -144,15 +180,6 @@ def test_what_was_never_sent_is_counted_in() -> None:
     ok, jobs = made.summary["totals"]["ok"], made.summary["totals"]["jobs"]
     seen = "".join(read(page(made))[1].seen)
     assert f"answered{ok:,}of {jobs + 20:,}, " in seen and ", 20 not done" in seen
-
-
-def test_what_has_no_price_is_a_point_of_its_own_kind() -> None:
-    """An unknown price drawn at 0 would make the provider the cheapest."""
-    _, reader = read(page(run()))
-    spec = next(d["latency_p50"] for d in documents(reader) if "latency_p50" in d)
-    points = {p["who"]: p for p in spec["data"]["values"]}
-    assert points["cedar"]["price"] == "unknown" and points["cedar"]["each"] is None
-    assert points["ash"]["price"] == "known" and points["ash"]["each"] > 0
 
 
 def test_two_hundred_providers_stay_readable() -> None:
@@ -171,30 +198,6 @@ def test_ten_thousand_results_with_long_texts_stay_under_six_megabytes() -> None
     """A report too large to mail is a report nobody opens."""
     made = page(run(results=10_000, rows=1000, said=f" {LONG_WORD}"))
     assert sum(len(piece.encode()) for piece in render(made)) < 6_000_000
-
-
-def test_a_provider_has_one_colour_in_every_chart() -> None:
-    """Read across two charts, a swapped colour is a wrong finding."""
-    _, reader = read(page(run()))
-    scales = [found for d in documents(reader) for found in colour_scales(d) if "ash" in found["domain"]]
-    assert len(scales) > 3
-    colours: dict[str, set[str]] = {}
-    for scale in scales:
-        for name, colour in zip(scale["domain"], scale["range"], strict=True):
-            colours.setdefault(name, set()).add(colour)
-    assert all(len(found) == 1 for found in colours.values())
-    assert len({next(iter(found)) for found in colours.values()}) == 6
-
-
-def colour_scales(document: Any) -> list[dict[str, Any]]:
-    if isinstance(document, list):
-        return [found for each in document for found in colour_scales(each)]
-    if not isinstance(document, dict):
-        return []
-    own = (
-        [document["color"]["scale"]] if isinstance(document.get("color"), dict) and "scale" in document["color"] else []
-    )
-    return own + [found for each in document.values() for found in colour_scales(each)]
 
 
 @given(

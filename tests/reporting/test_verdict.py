@@ -28,7 +28,8 @@ def test_it_says_all_a_person_needs() -> None:
     """It is read out in a meeting: what is not in it was not said."""
     assert verdict(summary()) == (
         "1,317 of 1,319 prompts answered in 8 m 21 s, 97 % of what the limits permit; 2 failed; "
-        "0.4 % of requests met a 429; accuracy 91 % (89 to 93); the fastest provider was one (median 0.84 s); cost $0.12; all 3 gates held."
+        "0.4 % of requests met a 429; accuracy 91 % (89 to 93); "
+        "the fastest provider was one (median 0.84 s); cost $0.12; all 3 gates held."
     )
 
 

@@ -49,3 +49,38 @@ def test_a_refusal_is_remembered_until_something_is_settled() -> None:
     purse.settle(0.9, 0.1)
     assert not purse.refused
     assert purse.covers(0.5)
+
+
+def test_until_a_model_has_answered_one_of_its_requests_is_out_at_a_time() -> None:
+    """What a hundred in flight really cost would be known when all of them are billed."""
+    purse = Purse(100.0)
+    assert purse.lets(0.1, "a/m")
+    purse.reserve(0.1, "a/m")
+    assert not purse.lets(0.1, "a/m")
+    assert not purse.refused  # it is not the bound that held it
+    assert purse.lets(0.1, "b/m")  # another model's first
+    assert purse.lets(0.0, "a/m")  # what costs nothing
+    purse.settle(0.1, 0.0, "a/m")  # it failed: the next one is the first again
+    assert purse.lets(0.1, "a/m")
+    purse.reserve(0.1, "a/m")
+    purse.heard("a/m")
+    assert purse.lets(0.1, "a/m")
+
+
+def test_without_a_bound_nobody_waits_for_a_first_answer() -> None:
+    """Else every run would begin slowly for nothing."""
+    purse = Purse()
+    purse.reserve(0.1, "a/m")
+    assert purse.lets(0.1, "a/m")
+
+
+def test_a_bound_that_was_passed_is_said_and_one_that_was_just_reached_is_not() -> None:
+    """`done` would be a lie; and so would be a billion roundings taken for a cent."""
+    purse = Purse(1.0)
+    for _ in range(10):
+        purse.reserve(0.1)
+        purse.settle(0.1, 0.1)
+    assert not purse.passed
+    purse.settle(0.0, 0.01)
+    assert purse.passed
+    assert not Purse().passed

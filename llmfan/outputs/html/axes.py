@@ -10,8 +10,8 @@ from msgspec import Struct
 
 #: Steps between two ticks, times a power of ten; about so many of them.
 _STEPS, _TICKS = (1.0, 2.0, 2.5, 5.0, 10.0), 9
-#: What is left free on either side, so that no point stands on the edge.
-_PADDING = 0.06
+#: What is left free on either side, so that no point stands on the edge: of the spread, and of the highest at least.
+_PADDING, _LEAST = 0.06, 0.001
 #: Where the lowest is under so much of the highest, beginning at 0 costs little.
 _NEAR_ZERO = 0.34
 
@@ -39,12 +39,12 @@ def axis(values: Sequence[float], *, zero: bool = False, most: float = math.inf)
     low, high = min(values), max(values)
     if zero or low < high * _NEAR_ZERO:
         low = 0.0
-    room = (high - low or abs(high) * 0.2 or 1.0) * _PADDING
+    room = max((high - low) * _PADDING, high * _LEAST) or _PADDING
     low, high = max(0.0, low - room), min(most, high + room)
     step = _step((high - low) / _TICKS)
     digits = max(0, -math.floor(math.log10(step) + 1e-9)) + (round(step / 10 ** math.floor(math.log10(step)), 6) == 2.5)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    ticks = [round(place * step, 12) for place in range(first, max(last, first + 1) + 1)]
+    ticks = [float(f"{place * step:.12g}") for place in range(first, max(last, first + 1) + 1)]
     return Axis(ticks=[tick for tick in ticks if tick <= most] or ticks, digits=digits)
 
 

@@ -143,7 +143,7 @@ def _layers(values: Sequence[Mapping[str, Any]], sized: bool) -> Iterator[Spec]:
         hollow = layer("point", {}, filled=False, size=80, shape="square", color="var(--c1)", strokeWidth=2)
         yield hollow | {"name": "points_unknown", "transform": [{"filter": {"field": "price", "equal": "unknown"}}]}
     # The page's script finds room for the names, or leaves them out.
-    yield layer("text", {"text": {"field": "who"}}, align="left", baseline="middle", limit=150) | {"name": "names"}
+    yield layer("text", {"text": {"field": "who"}}, align="center", baseline="middle", limit=150) | {"name": "names"}
 
 
 def _point(entry: Entry, speed: str, rank: str) -> dict[str, Any] | None:
