@@ -1,7 +1,8 @@
 """`--rate`, looked at beforehand: how many requests a second the limits in force carry.
 
-A limit that the load is over before it comes round gives all it holds; a longer load gets what it refills. Keys that
-share a limit share what it gives. Limits nobody has declared, told or learned yet are not counted.
+A limit that the load is over before it comes round gives all it holds, spread over a few seconds as this program does
+of its own accord; a longer load gets what it refills. Keys that share a limit share what it gives. Limits nobody has
+declared, told or learned yet are not counted.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from llmfan.limits.axes import Cost
+from llmfan.limits.belief import RAMP_S, RAMP_SHARE
 from llmfan.limits.gauge import Gauge
 from llmfan.limits.window import Calendar, Meter
 from llmfan.options import Rate
@@ -67,7 +69,7 @@ def carried(dispatcher: Dispatcher, rate: Rate, jobs: int, now: float) -> Carrie
             load = _Load(
                 span, now, shares, float(dispatcher.concurrency),
                 {lane: dispatcher.cost_of(job, lane) for lane in lanes},
-                {lane: dispatcher.finish.pulses.service(lane.target, now) or 0.0 for lane in lanes},
+                {lane: _service(dispatcher, lane) for lane in lanes},
             )  # fmt: skip
             most, binding = _flow(lanes, load)
             found.append(Carried(scope=scope, rate=most, binding=tuple(binding)))
@@ -129,6 +131,8 @@ def _draws(lane: Lane, load: _Load, sources: _Sources) -> Iterator[tuple[object,
     provider, service = lane.provider, load.service[lane]
     for meter in lane.meters:
         amount, name = load.costs[lane][meter.unit], f"{provider.name} {meter.axis} {meter.limit:g}"
+        if load.span < (spread := _spread_s(meter)):
+            name += f" spread over {spread:.3g} s"
         if meter.axis == "concurrency":
             if service and meter.limit < math.inf:
                 yield sources.of(meter, meter.limit, name), service
@@ -145,6 +149,17 @@ def _owners(lanes: Iterable[Lane]) -> set[object]:
     return {OWN, *(meter for lane in lanes for meter in lane.meters), *(lane.provider for lane in lanes)}
 
 
+def _service(dispatcher: Dispatcher, lane: Lane) -> float:
+    """Seconds of an answer on average, for a slot is held as long as each of them takes; 0 where none is known."""
+    pulse = dispatcher.finish.pulses.of(lane.target)
+    return pulse.mean() if pulse.n else 0.0
+
+
+def _spread_s(meter: Meter) -> float:
+    """Seconds over which this program spreads what a request limit's window holds, however fresh it is."""
+    return min(RAMP_S, RAMP_SHARE * meter.period) if isinstance(meter, Gauge) and meter.burst is None else 0.0
+
+
 def _a_second_of(meter: Meter, span: float, now: float) -> float:
     """What a limit gives a second, in its own unit, to a load of so many seconds."""
     if meter.limit == math.inf:
@@ -158,7 +173,7 @@ def _a_second_of(meter: Meter, span: float, now: float) -> float:
         if known.declared is None and known.reported is None and known.measured is None:
             return math.inf  # where to start from is no limit
     lap = getattr(meter, "period", 0.0) + getattr(meter, "margin", 0.0)
-    return meter.limit / min(span, lap) if lap else math.inf
+    return meter.limit / max(min(span, lap), _spread_s(meter)) if lap else math.inf
 
 
 def _serving(dispatcher: Dispatcher, scope: str) -> Sequence[Lane]:

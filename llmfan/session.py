@@ -21,7 +21,8 @@ from llmfan.audit import Arrivals, Audit
 from llmfan.carrying import warning as too_fast
 from llmfan.conduct.attempt import Attempts
 from llmfan.conduct.bookkeeper import Bookkeeper
-from llmfan.conduct.run import Bounds, Run
+from llmfan.conduct.bounds import Bounds
+from llmfan.conduct.run import Run
 from llmfan.conduct.scribe import Scribe
 from llmfan.efficiency import efficiency, ideal_of_run
 from llmfan.errors import UserError
@@ -81,7 +82,10 @@ class Session:
         self.env, self.resume, self.quiet = env, resume, quiet
         self.args = args or []
         self.ledger: Ledger = ledger or MemoryLedger()
-        self.accumulator = Accumulator(graded=grade is not None, mode=options.mode, prompts=prompts.count)
+        self.accumulator = Accumulator(
+            graded=grade is not None, judges_all=getattr(grade, "judges_all", False), mode=options.mode,
+            prompts=prompts.count,
+        )  # fmt: skip
         self.gates, self.grade = gates, grade
         self.gatekeeper = Gatekeeper(aborts, self.accumulator)
         self.audit = Audit()

@@ -45,6 +45,7 @@ DOORS = {
     "pyarrow": ("llmfan.outputs.exports",),
     "scipy": ("llmfan.comparing",),
     "vl_convert": ("llmfan.outputs.html",),
+    "regex": ("llmfan.grading",),
     "rich": ("llmfan.outputs", "llmfan.cli"),
     "typer": ("llmfan.cli",),
 }

@@ -82,6 +82,18 @@ def test_a_short_load_has_all_that_a_window_holds() -> None:
     assert rate_of([provider("a", axes={"rpm": 60})], jobs=120) == pytest.approx(5.0, rel=0.05)
 
 
+def test_what_this_program_spreads_of_its_own_accord_is_said() -> None:
+    """Sixty a minute, sixty prompts at twenty a second: it sends twelve, meets no 429, and calls that the load."""
+    rate = Rate(start=20.0)
+    d = asked([provider("a", axes={"rpm": 60})], rate, jobs=60)
+    found = carried(d, rate, 60, 0.0)
+    assert found is not None
+    assert found.rate == pytest.approx(12.0, rel=0.05)
+    said = warning(d, rate, 60, 0.0)
+    assert said is not None
+    assert "(a rpm 60 spread over 5 s)" in said
+
+
 def test_a_days_quota_bounds_the_load_that_needs_more_of_it() -> None:
     """A thousand a day are plenty for a hundred prompts, and a tenth of ten thousand."""
     fleet = [provider("a", axes={"rpm": 6000, "rpd": 1000})]
@@ -112,6 +124,20 @@ def test_the_runs_own_cap_is_named_where_it_binds() -> None:
     said = warning(d, TEN, LONG, 0.0)
     assert said is not None
     assert "about 6/s (--concurrency)" in said
+
+
+def test_a_slot_is_held_for_the_mean_of_service_times() -> None:
+    """Three of four answers are back sooner than the time a batch's end is planned with: 18 % too few were promised."""
+    d = asked([provider("a", axes={"rpm": 60000, "concurrency": 1})])
+    for _ in range(40):
+        d.finish.pulses.answered(d.lanes[0].target, 0.25, 10.0)
+    known = d.finish.pulses.known("a/m", 0.25, 0.0)
+    assert known is not None
+    d = asked([provider("a", axes={"rpm": 60000, "concurrency": 1})])
+    d.finish.recall([known])
+    found = carried(d, TEN, LONG, 0.0)
+    assert found is not None
+    assert found.rate == pytest.approx(4.0, rel=0.04)
 
 
 def test_each_provider_carries_its_own_load_and_the_slowest_is_named() -> None:

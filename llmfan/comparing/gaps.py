@@ -78,7 +78,9 @@ def absent(parts: Parts) -> list[str]:
     for at, word in ((1, "NEW"), (0, "BASE")):
         gone = [name for name, sides in parts.items() if not sides[at].took_part and sides[1 - at].took_part]
         mute = [name for name, sides in parts.items() if sides[at].took_part and not sides[at].ok]
-        if mute:
+        if mute and not any(sides[at].ok for sides in parts.values()):
+            said.append(f"nothing was answered in {word}")
+        elif mute:
             said.append(f"{listed(mute)} answered nothing in {word}")
         if gone:
             said.append(f"{listed(gone)} {'is' if len(gone) == 1 else 'are'} not in {word}")
@@ -112,7 +114,7 @@ def lacking(found: Iterable[Mapping[str, Any]], parts: Parts) -> list[str]:
 
 def _news(name: str, whole: Collection[str], silent: Collection[str]) -> bool:
     metric, _, entry = name.partition("[")
-    return metric not in whole and entry.removesuffix("]") not in silent
+    return metric not in (*whole, *_RATES) and entry.removesuffix("]") not in silent
 
 
 def listed(names: Sequence[str]) -> str:

@@ -16,10 +16,10 @@ from scipy import stats  # type: ignore[import-untyped, unused-ignore]
 from llmfan.comparing.arrays import Mask, Values
 
 #: The chance that a comparison of runs that do not differ says that anything changed is below this. Measured
-#: (tests/benchmarks/bench_compare.py): with 0.05 a tenth slower is found hardly more often, and noise twice as often.
+#: (tests/benchmarks/bench_compare.py): with 0.05 a tenth slower is found in 2 more of 100, and noise in 3 more.
 ALPHA = 0.025
 #: Below this a rank test settles the matter of a median, whatever the interval of the median alone.
-SURE = 0.001
+SURE = 0.005
 #: Pieces of a run between which shares are looked at for clumps.
 PIECES = 20
 #: The 95th percentile of chi² / 19: only what clumps more than chance does is taken for clumped.

@@ -11,10 +11,9 @@ import math
 from collections.abc import Callable, Coroutine
 from typing import Any, Literal
 
-from msgspec import Struct
-
 from llmfan.conduct.attempt import Attempts
 from llmfan.conduct.bookkeeper import Bookkeeper
+from llmfan.conduct.bounds import Bounds
 from llmfan.conduct.pacer import Pacers
 from llmfan.conduct.scribe import Scribe
 from llmfan.errors import UserError
@@ -30,16 +29,6 @@ Ending = Literal["done", "interrupted", "bound", "nothing_left", "storage", "gat
 TICK_S, LAG_S = 0.25, 0.1
 #: A timer under a millisecond fires at once on uvloop: a little more than asked for keeps it from spinning.
 TIMER_S = 0.001
-
-
-class Bounds(Struct, frozen=True, kw_only=True):
-    """When to stop before the end. Seconds."""
-
-    max_duration: float | None = None
-    max_stall: float = 600.0
-    grace: float = 30.0
-    gate_grace: float = 5.0  # after --abort-if: what is in flight is part of what went wrong
-    wait: bool = False  # sleep through spent quotas
 
 
 class Run:

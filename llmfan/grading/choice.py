@@ -6,7 +6,8 @@ it dropped ("(B)", "B)", "B.", "**B**", "b"). The letter is, first of these that
 behind the last "answer is", "answer:", "correct option is"; before the last "is correct", "is the right answer"; the
 last line, alone or before its text ("B) Paris"); the first line in the same way; behind the last "I choose", "option";
 or the only letter that stands alone in the whole answer. "A" and "I" before a word count as letters only in brackets or
-where the sentence goes on with "because" and the like. Two letters offered at once ("A or B") are wrong.
+where the sentence goes on with "because" and the like. Letters that the answer rules out ("It can't be A", "A and C are
+wrong") do not count, unless there are no others. Two letters offered at once ("A or B") are wrong.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ import re
 from typing import Any
 
 from llmfan.grading.conclusion import boxed
+from llmfan.grading.denied import without_denied
 from llmfan.grading.plain import bare, plain, unwrapped
 
 SAYS = (
     'the letter that the answer picks (alone, in brackets, in \\boxed{}, after "answer is", before an option\'s text), '
-    'case, brackets and Markdown aside; the articles "a" and "I" are no letters; two at once are wrong; of a list, any'
+    'case, brackets and Markdown aside; the articles "a" and "I" are no letters, and those it rules out do not '
+    "count; two at once are wrong; of a list, any"
 )
 _EXPECTED = re.compile(r"\W*(?:(?:option|answer|choice)\b\W*)?([A-Za-z])\W*", re.IGNORECASE)
 _FILL = (
@@ -85,6 +88,11 @@ def find(text: str) -> str | None:
         return whole[1].upper()
     if (box := boxed(text)) is not None and (inside := _EXPECTED.fullmatch(unwrapped(box))):
         return inside[1].upper()
+    chosen, named = without_denied(text)
+    return _picked(chosen if _ALONE.search(chosen) else named)
+
+
+def _picked(text: str) -> str | None:
     for pattern in (_STATED, _CONFIRMED):
         if found := _last(pattern, text):
             return _letter(found)

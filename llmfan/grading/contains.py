@@ -56,7 +56,7 @@ def _meant(expect: Any) -> tuple[Any, bool]:
 
 def _text(item: Any) -> str:
     if type(item) is str:
-        return item.strip()
+        return item.strip() if _normal(item) else ""  # of unseen characters or Markdown alone nothing is left
     return str(item) if type(item) in (int, float) else ""
 
 
@@ -66,7 +66,7 @@ def _normal(text: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _pattern(item: str) -> re.Pattern[str]:
-    wanted = _normal(item) or item.casefold()
+    wanted = _normal(item)
     before = r"(?<!\d)(?<!\d[.,])" if wanted[0].isdigit() else ""
     after = r"(?!\d|[.,]\d)" if wanted[-1].isdigit() else ""
     if _ONLY_LETTERS.fullmatch(wanted):

@@ -9,7 +9,6 @@ true is not 1. A `$ref` is looked up in the schema itself and in the drafts' own
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -105,9 +104,7 @@ def _validator(key: bytes) -> Validator | str:
         return "nested too deeply"
     stoppable: Any = extend(draft, CHECKS)  # type: ignore[no-untyped-call]
     # A registry of our own has no way to the network; the library's default would fetch an address.
-    validator: Validator = stoppable(
-        unnamed(schema), registry=REGISTRY, format_checker=draft.FORMAT_CHECKER
-    )
+    validator: Validator = stoppable(unnamed(schema), registry=REGISTRY, format_checker=draft.FORMAT_CHECKER)
     try:
         return _lost(schema, draft, REGISTRY) or validator
     except (Unresolvable, RecursionError, ValueError) as e:

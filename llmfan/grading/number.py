@@ -3,8 +3,9 @@
 Which number: the one after the last `####` if hardly more stands on that line (`####` is a heading as well); else the
 last in the last `\\boxed{…}`; else the first after the last "answer is" or "answer:" (after its last `=`, if the clause
 has one), since "The answer is 18. (A week has 7 days.)" means 18; else the last number of all that is not the number of
-a list's item. Numbers within words (H2O, GPT-4), ranges (3-5), dates and times are none. A range as the answer names no
-number, so it is wrong.
+a list's item, nor in an aside behind another number ("42 (see page 3)"). Numbers within words (H2O, GPT-4), ranges
+(3-5), dates, times, powers of units (cm^2), footnotes (42[1]) and what comes behind a "not" are none. A range as the
+answer names no number, so it is wrong; so are two at once ("18 or 19").
 
 Equal: two whole numbers where they are the same; others within a millionth of the expected one, or within `tolerance`
 (a share of it; absolute where it is 0) or `within` (absolute) of `{"number": 18, "tolerance": 0.01}`. A percent sign or
@@ -19,15 +20,25 @@ from fractions import Fraction
 from typing import Any
 
 from llmfan.grading.conclusion import boxed, hashed, stated
+from llmfan.grading.denied import denied, denies, either
 from llmfan.grading.numerals import Numeral, numerals, readable
 
 SAYS = (
     'the number after ####, in \\boxed{}, or after "answer is", else the last one; separators, currency, units, '
     "fractions, percent signs, ordinals, Markdown and LaTeX are read as people write them; whole numbers must "
-    "be equal, others within 0.000001 of the expected one (a share), or within the expect's own tolerance"
+    "be equal, others within 0.000001 of the expected one (a share), or within the expect's own tolerance; two at once "
+    '("18 or 19") are wrong'
 )
 _CLAUSE_END = re.compile(r"[.!?](?=\s|$)|[;(]|,?\s(?:because|since|as|given|where|which)\b", re.IGNORECASE)
 _EPSILON = Fraction(1, 10**6)
+#: What stands before an aside, and what makes a bracket one: it speaks of something else than the result.
+_COUNTED = re.compile(r"\d[.,]?\s?%?(?:[^\W\d]+\s?){0,2}\Z")
+_CONCLUDES = re.compile(
+    r"=|\b(?:so|thus|hence|total|i\.?e|that\sis|equals?|giving|making|answer|result|or)\b", re.IGNORECASE
+)
+_ASIDE = 80
+#: Two numbers offered at once: equal to nothing.
+_TWO = Numeral(Fraction(0), None, -1, -1)
 
 
 def right(text: str, expect: Any, tolerance: float | None = None) -> bool | None:
@@ -72,23 +83,75 @@ def is_number(text: str) -> bool:
 
 def find(text: str) -> Numeral | None:
     """The number that a text gives as its answer."""
-    text = readable(text)
+    found = _found(readable(text))
+    return None if found is _TWO else found
+
+
+def _found(text: str) -> Numeral | None:
     tail = hashed(text)
     if tail is not None and (found := _alone(tail)):
         return found
     box = boxed(text)
-    if box is not None and (inside := list(numerals(box))):
-        return inside[-1]
+    if box is not None and (inside := _numbers(box)):
+        return _chosen(box, inside, inside[-1])
     for statement in stated(text):
         if found := _said(statement):
             return found
+    every = _numbers(text)
+    plain = [n for n in reversed(every) if not n.item]
+    last = next((n for n in plain if not _in_aside(text, n)), None) or next(iter(plain or reversed(every)), None)
+    return _chosen(text, every, last) if last else None
+
+
+def _numbers(text: str) -> list[Numeral]:
+    """The numbers of a text but for those it denies, and for footnotes if there are others."""
     every = list(numerals(text))
-    return next((n for n in reversed(every) if not n.item), every[-1] if every else None)
+    if denies(text):
+        every = [n for i, n in enumerate(every) if not _denied(text, every, i)]
+    if "[" in text:
+        every = [n for n in every if not _footnote(text, n)] or every
+    return every
+
+
+def _denied(text: str, every: list[Numeral], i: int) -> bool:
+    """ "not 18", and the 19 of "not 18 or 19"."""
+    first = i
+    while first > max(0, i - 4) and either(text[every[first - 1].end : every[first].start]):
+        first -= 1
+    return denied(text, every[first].start)
+
+
+def _footnote(text: str, n: Numeral) -> bool:
+    """Whether this is a 1 as in "42[1]" or "42 [1]"; that of "The answer is [1]" is none."""
+    start, end = n.start - 1, n.end
+    if start < 1 or end - start > 3 or text[start] != "[" or text[end : end + 1] != "]":
+        return False
+    before = text[start - 1]
+    return text[start - 2 : start - 1].isdigit() if before.isspace() else before not in "$([={"
+
+
+def _in_aside(text: str, n: Numeral) -> bool:
+    """Whether this stands in brackets behind a number, in words that are no conclusion: "42 (see page 3)"."""
+    opening = text.rfind("(", max(0, n.start - _ASIDE), n.start)
+    if opening < 0 or ")" in text[opening : n.start] or not text[opening + 1].isalpha():
+        return False
+    closing = text.find(")", n.end, n.end + _ASIDE)
+    inside = text[opening + 1 : closing if closing >= 0 else n.end]
+    return _COUNTED.search(text[max(0, opening - 24) : opening]) is not None and not _CONCLUDES.search(inside)
+
+
+def _chosen(text: str, numbers: list[Numeral], one: Numeral) -> Numeral:
+    """This number, or `_TWO` where another is offered in its place."""
+    at = numbers.index(one)
+    for left, right in zip(numbers[max(0, at - 1) : at + 1], numbers[max(1, at) : at + 2], strict=False):
+        if left.written != right.written and either(text[left.end : right.start]):
+            return _TWO
+    return one
 
 
 def _alone(line: str) -> Numeral | None:
     """The number of a line that has little else: "18", "$18", "18 dollars a day", not "2. Add them up"."""
-    found = list(numerals(line))
+    found = _numbers(line)
     fits = len(found) == 1 and not found[0].item and found[0].start <= 2 and len(line) - found[0].end <= 30
     return found[0] if fits else None
 
@@ -96,9 +159,10 @@ def _alone(line: str) -> Numeral | None:
 def _said(statement: str) -> Numeral | None:
     clause = statement[: end.start()] if (end := _CLAUSE_END.search(statement)) else statement
     equals = clause.rfind("=")
-    if equals >= 0 and (result := next(numerals(clause[equals + 1 :]), None)):
-        return result
-    return next(numerals(clause), None)
+    for part in (clause[equals + 1 :], clause) if equals >= 0 else (clause,):
+        if numbers := _numbers(part):
+            return _chosen(part, numbers, numbers[0])
+    return None
 
 
 def _accepted(expect: Any) -> list[Numeral]:

@@ -19,6 +19,7 @@ _TOKEN = re.compile(
     rf"""
       ^[ \t]*+(?P<item>\d{{1,3}})[.)](?=[ \t]+\S)                      # "2. " of a list
     | [{_LETTER}]++(?:-?\d[{_LETTER}\d.,]*+)?+                         # a word, and H2O, GPT-4, x1
+    | \^\{{?-?\d++\}}?                                                 # cm^2
     | {_NUM}(?:[-:]{_NUM})++ | {_NUM}(?:/{_NUM}){{2,}}+                # 3-5, 10:30, 2024-05-06, 1/2/2024
     | (?P<minus>(?<![{_LETTER}\d)\]}}%])-[{_MONEY}]?(?=[\d.])|[{_MONEY}]-(?=[\d.]))?+
       (?: (?P<whole>\d++)\ (?:and\ )?(?P<over>\d++)/(?P<under>\d++)    # 1 1/2

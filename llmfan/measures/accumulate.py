@@ -110,15 +110,17 @@ class Tally:
 
 class Accumulator:
     """All tallies of a run, by (provider, model, key). `graded`: answers were graded, so one without a score counts as
-    ungraded; `paired`: the same prompts went to several, by `mode`.
+    ungraded (with `judges_all` also where nothing was expected); `paired`: the same prompts went to several, by `mode`.
     """
 
-    def __init__(self, *, graded: bool = True, mode: str = "spread", prompts: int = 0) -> None:
+    def __init__(
+        self, *, graded: bool = True, judges_all: bool = False, mode: str = "spread", prompts: int = 0
+    ) -> None:
         self.tallies: dict[tuple[str, str, str], Tally] = {}
         self.examples: dict[str, str] = {}  # one message for each kind of error
         self.done = self.failed = self.attempts = 0  # all of them, warm-up included
         self.warmup: dict[tuple[str, str, str], list[int]] = {}  # requests, tokens in, tokens out: they were spent too
-        self.graded = graded
+        self.graded, self.judges_all = graded, judges_all
         self.pairs = Pairs(mode, prompts)
 
     def tally(self, provider: str | None, model: str | None, key: str | None) -> Tally:
@@ -185,7 +187,7 @@ class Accumulator:
                 sketches[name].add(value)
         if line.score is not None:
             self._grade(tally, line, line.score)
-        elif line.expect is not None and self.graded:
+        elif self.judges_all or (line.expect is not None and self.graded):
             tally.ungraded += 1
         if line.usage is not None:
             tally.input_tokens += line.usage.input_tokens

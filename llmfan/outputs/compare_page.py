@@ -12,6 +12,8 @@ from llmfan.outputs.html.shell import shell
 
 #: Half the width of the drawing, in its own units, and by how many of these a change of `_REACH` is drawn.
 _HALF, _REACH = 100.0, 0.5
+#: Left free at either end, so that an arrow stands clear of the dot.
+_EDGE = 12.0
 _STYLES = """
 svg.change { width: 12rem; height: 1.1rem; display: block; }
 svg.change .zero { stroke: var(--soft); stroke-width: 1; }
@@ -25,7 +27,7 @@ _CLASSES = {"worse": "bad", "better": "good"}
 _HINT = "0 in the middle; an arrow where an interval goes on beyond the scale"
 _COLUMNS = (
     Column("figure"), Column("before", number=True), Column("after", number=True), Column("change", number=True),
-    Column("95 % interval", number=True), Column(f"drawn, ±{_REACH:.0%}", hint=_HINT), Column("p", number=True),
+    Column("95 % interval", number=True), Column(f"drawn, ±{100 * _REACH:.0f} %", hint=_HINT), Column("p", number=True),
     Column("verdict"),
 )  # fmt: skip
 
@@ -130,4 +132,4 @@ def _cut(value: float | None, end: float) -> str:
 
 def _place(value: float | None, end: float) -> float:
     share = end if value is None else max(-1.0, min(1.0, value / _REACH))
-    return _HALF + share * (_HALF - 4)
+    return _HALF + share * (_HALF - _EDGE)

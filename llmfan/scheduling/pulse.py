@@ -86,6 +86,9 @@ class Pulse:
     def p95(self) -> float:
         return math.exp(self._mu + _Z95 * self.sigma)
 
+    def mean(self) -> float:
+        return math.exp(self._mu + self._var / 2.0)
+
     def typical(self) -> float:
         """Three of four answers are back by then; the spread is that of what was seen.
 

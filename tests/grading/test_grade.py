@@ -56,6 +56,7 @@ def test_the_shape_of_an_expected_answer_asks_for_its_grader(expect: Any, kind: 
         ({"a": 1}, "exact", "got an object"),
         ({"contains": []}, None, "empty list"),
         ({"contains": ["a", ""]}, None, "none of it empty"),
+        ({"contains": "\ufeff"}, None, "none of it empty"),
         ("Paris", "json", "expected a JSON value"),
         ({"json": {"type": "objekt", "properties": {}}}, None, "bad schema"),
         ({"type": "object", "required": 3}, None, "bad schema: required"),

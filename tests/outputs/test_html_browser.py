@@ -51,7 +51,7 @@ class Opened:
         self.troubles: list[str] = []
         tab.on("console", lambda said: self.troubles.append(said.text))
         tab.on("pageerror", lambda error: self.troubles.append(str(error)))
-        tab.on("dialog", lambda dialog: (self.troubles.append(dialog.message), dialog.dismiss()))
+        tab.on("dialog", self.asks)
         tab.on("request", lambda asked: self.asked(asked.url))
 
     def open(self, folder: Path, made: Page) -> None:
@@ -59,6 +59,10 @@ class Opened:
         path.write_text("".join(render(made)), encoding="utf-8", newline="\n")
         self.tab.goto(path.as_uri())
         self.tab.wait_for_selector("html[data-charts=drawn]", state="attached", timeout=30_000)
+
+    def asks(self, dialog: Any) -> None:
+        self.troubles.append(dialog.message)
+        dialog.dismiss()
 
     def asked(self, url: str) -> None:
         if not url.startswith("file:"):
@@ -88,7 +92,10 @@ def test_charts_are_drawn_offline_and_follow_the_width_of_the_page(opened: Opene
     tab.emulate_media(color_scheme="light")
     tab.set_viewport_size({"width": 1280, "height": 900})
     wide = "[...document.querySelectorAll('.draw svg')].every(e => e.viewBox.baseVal.width > 500)"
-    tab.wait_for_function(wide, timeout=10_000)
+    for _ in range(100):  # the page's policy keeps the driver's own way of waiting out
+        if tab.evaluate(wide):
+            break
+        tab.wait_for_timeout(50)
     tab.wait_for_timeout(100)
     assert opened.charts_fit()
     assert opened.troubles == []

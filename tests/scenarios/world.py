@@ -12,7 +12,8 @@ from typing import Any
 
 from llmfan.conduct.attempt import Attempts
 from llmfan.conduct.bookkeeper import Bookkeeper
-from llmfan.conduct.run import Bounds, Run
+from llmfan.conduct.bounds import Bounds
+from llmfan.conduct.run import Run
 from llmfan.conduct.scribe import Scribe
 from llmfan.ledgers.memory import MemoryLedger
 from llmfan.measures.accumulate import Accumulator

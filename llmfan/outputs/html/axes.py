@@ -37,7 +37,7 @@ class Axis(Struct, frozen=True, kw_only=True):
 def axis(values: Sequence[float], *, zero: bool = False, most: float = math.inf) -> Axis:
     """Nothing drawn is below 0 or above `most`; `zero`: it begins at 0 however far away the values are."""
     low, high = min(values), max(values)
-    if zero or low < high * _NEAR_ZERO:
+    if zero or low == high or low < high * _NEAR_ZERO:  # a lone value says nothing of what is close
         low = 0.0
     room = max((high - low) * _PADDING, high * _LEAST) or _PADDING
     low, high = max(0.0, low - room), min(most, high + room)
