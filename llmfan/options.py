@@ -61,5 +61,6 @@ class RunOptions(Struct, frozen=True, kw_only=True):
             "--mode": self.mode, "--repeat": self.repeat, "--system": self.system, "--max-tokens": self.max_tokens,
             "--temperature": self.temperature, "--param": self.params, "--template": self.template,
             "--prompt-field": self.prompt_field, "--expect-field": self.expect_field, "--id-field": self.id_field,
-            "--simulate": self.simulate, "--grade": self.grade,
+            "--simulate": self.simulate, "--simulate-speed": self.speed if self.simulate else None,
+            "--grade": self.grade,
         }  # fmt: skip

@@ -41,6 +41,7 @@ from llmfan.records import Prompt
 from llmfan.replay import Past, lost, replay, restore_unanswered
 from llmfan.runfile import check_same, new_header, redactor, stamp
 from llmfan.scheduling.memory import remember
+from llmfan.scheduling.spending import recall_spent
 from llmfan.settings import Fleet
 from llmfan.simulation.answers import Answers
 from llmfan.summary import document
@@ -195,7 +196,7 @@ class Session:
             if options.rate is not None and (said := too_fast(dispatcher, options.rate, per_scope, clock())):
                 self._say(said)
             total = per_scope * len(where)
-            dispatcher.purse.spent = self.accumulator.merged().cost or 0.0  # of earlier sessions
+            recall_spent(dispatcher, past.spent, self._read, self.accumulator.merged().cost or 0.0)
             transport = network(options, clock)
             stack.push_async_callback(transport.close)
             view = RunView(
@@ -210,7 +211,10 @@ class Session:
                 simulated=options.simulate, grade=self.grade,
             )  # fmt: skip
             scribe.tallies = None if options.simulate else clerk.tallies
-            attempts = Attempts(dispatcher, crew.speakers, transport, scribe, clock, options.warmup, self.redact)
+            attempts = Attempts(
+                dispatcher, crew.speakers, transport, scribe, clock, options.warmup, self.redact,
+                sent_by=past.spent.sent_by,
+            )  # fmt: skip
             attempts.tell = answers.tell if options.simulate else None
             bounds = Bounds(max_duration=options.max_duration, max_stall=options.max_stall, wait=options.wait)
             run = Run(
@@ -250,6 +254,8 @@ class Session:
             nearness=nearness, client=self.audit.document(run.lag, _arrivals(run, len(places))), unsent=unsent, now=now,
             gates=self.gates, aborts=self.gatekeeper.verdicts,
         )  # fmt: skip
+        if run.dispatcher.purse.passed:
+            run.why = "; ".join(filter(None, (run.why, run.dispatcher.purse.words())))
         summary["run"]["ending"], summary["run"]["why"] = run.ending, self.redact(run.why)
         code = self._exit_code(run, summary)
         return Outcome(exit_code=code, why=self.redact(run.why), summary=self.redact.document(summary))
@@ -257,7 +263,7 @@ class Session:
     def _exit_code(self, run: Run, summary: Mapping[str, Any]) -> int:
         if run.signal:
             return 128 + run.signal
-        if run.ending not in ("done", "gate"):
+        if run.ending not in ("done", "gate") or run.dispatcher.purse.passed:
             return 4
         if not all(gate["held"] for gate in summary["gates"]):
             return 3

@@ -14,6 +14,7 @@ from llmfan.errors import UserError
 #: Of run.json's "shaping": what makes other answers of the same prompts.
 _SHAPES = (
     "--grade", "--system", "--max-tokens", "--temperature", "--param", "--template", "--prompt-field", "--expect-field",
+    "--simulate-speed",
 )  # fmt: skip
 _SHOWN = 60
 #: Of an option that the run did not note.

@@ -162,6 +162,9 @@ def _figures(base: Side, new: Side, wanted: Iterable[str]) -> list[dict[str, Any
 
 def _notes(base: Side, new: Side) -> list[str]:
     notes = []
+    began = [(side.summary.get("run") or {}).get("started_at") for side in (base, new)]
+    if began[0] is not None and began[0] == began[1]:
+        notes.append("BASE and NEW are one and the same run: nothing can differ")
     if counts := base.estimated + new.estimated:
         notes.append(f"{counts:,} of the token counts are estimates, and so is what is made of them")
     for word, side in (("BASE", base), ("NEW", new)):

@@ -215,7 +215,7 @@ class Run:
             asyncio.get_running_loop().call_soon(self.pump)
             return
         if dispatcher.purse.refused and not any(comes_by_itself(lane) for lane in dispatcher.lanes):
-            self._end_now("bound", f"--max-cost {dispatcher.purse.limit:g} USD would be passed")
+            self._end_now("bound", dispatcher.purse.words())
             return
         alive = [lane for lane in dispatcher.lanes if not lane.out]
         if not alive:

@@ -19,6 +19,7 @@ class Purse:
         self.limit = math.inf if limit is None else limit
         self.spent = self.reserved = 0.0
         self.refused = False  # something did not fit since the last settlement
+        self.asked = 0.0  # what did not fit last
         self._heard: set[str] = set()  # models that have answered
         self._out: Counter[str] = Counter()  # what is in flight and costs something, by model
 
@@ -30,8 +31,19 @@ class Purse:
     def covers(self, cost: float) -> bool:
         if cost <= 0 or self.spent + self.reserved + cost <= self.limit:
             return True
-        self.refused = True
+        self.refused, self.asked = True, cost
         return False
+
+    def words(self) -> str:
+        """Why the run has to end, or what went wrong with the bound; "" where nothing did."""
+        if self.passed:
+            return f"--max-cost {self.limit:g} USD was passed: {self.spent:.4g} USD were billed, unforeseeably"
+        if not self.refused:
+            return ""
+        return (
+            f"--max-cost {self.limit:g} USD would be passed: {self.spent:.4g} USD are spent, and the next prompt may "
+            f"cost up to {self.asked:.4g} (lower --max-tokens, or raise the bound)"
+        )
 
     def lets(self, cost: float, model: str) -> bool:
         """Whether a request to a model may leave now."""
