@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 from llmfan.errors import near
@@ -22,6 +23,9 @@ FORMS: dict[str, tuple[str, frozenset[str]]] = {
 }
 #: A reference text longer than this is written for a reader: no answer equals it, and to call all wrong would be false.
 LONGEST = 100
+#: A key this near to a form's is a slip of the keyboard (`contain`, `regexp`); `name` is not one.
+_ALIKE = 0.85
+_AS_JSON = '{"json": {…}}'
 
 
 def kind_of(expect: Any) -> str:
@@ -49,7 +53,11 @@ def form_of(expect: dict[str, Any]) -> str | None:
 
 def slip(expect: dict[str, Any]) -> str | None:
     """What is wrong with an object that is nearly a form, and would else be taken for a JSON value."""
-    if "number" not in expect or form_of(expect) or is_schema(expect):
+    if form_of(expect) or is_schema(expect):
+        return None
+    if len(expect) == 1 and (close := difflib.get_close_matches(next(iter(expect)), FORMS, 1, _ALIKE)):
+        return f'{next(iter(expect))}: no such form (did you mean "{close[0]}"? a JSON value with this key: {_AS_JSON})'
+    if "number" not in expect:
         return None
     others = sorted(expect.keys() - {"number", "tolerance", "within"})
     hints = [near(other, ("tolerance", "within")) for other in others]

@@ -47,6 +47,7 @@ def test_the_shape_of_an_expected_answer_asks_for_its_grader(expect: Any, kind: 
         ({"number": "many"}, None, "expected a number"),
         ({"number": 1, "tolerance": -1}, None, "tolerance"),
         ({"number": 1, "tolerence": 0.1}, None, 'did you mean "tolerance"'),
+        ({"contain": "abc"}, None, 'did you mean "contains"'),
         (True, "number", "expected a number"),
         ("Paris", "choice", "expected a letter"),
         (2, "choice", "expected a letter"),
