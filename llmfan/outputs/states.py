@@ -17,6 +17,8 @@ from llmfan.units import spell
 _RANK = ("ready", "waits", "trial", "cooldown", "down", "exhausted", "idle", "out")
 _HELD = (Standing.TIMED, Standing.PARKED)
 _PACE = "the pace of its limit"
+#: With --rate: there is no prompt to send just now, which holds nobody back.
+_ARRIVAL = "its next prompt"
 _SHORT = {
     "a first answer": "first answer",
     "a free slot": "free slot",
@@ -50,8 +52,8 @@ def state_of(lane: Lane, now: float, speed: float = 1.0) -> State:
             circuit = lane.provider.circuit
             down = circuit.open_until > now
             return State("down", circuit.open_until, circuit.why) if down else State("trial", None, circuit.why)
-    if lane.standing is Standing.IDLE:
-        return State("idle")
+    if lane.standing is Standing.IDLE or lane.waits_for == _ARRIVAL:
+        return State("ready" if lane.in_flight else "idle")
     if lane.standing is Standing.TIMED and lane.wakes - now >= 1.0:
         return State("waits", lane.wakes, hold_of(lane, speed))
     return State("ready", None, hold_of(lane, speed) if lane.standing in _HELD else "")
@@ -108,7 +110,7 @@ def holds(view: RunView) -> list[Hold]:
     dispatcher = view.dispatcher
     found: dict[str, Counter[str]] = {}
     for lane in dispatcher.lanes:
-        if lane.standing in _HELD and lane.waits_for and not lane.out:
+        if lane.standing in _HELD and lane.waits_for not in ("", _ARRIVAL) and not lane.out:
             providers = found.setdefault(clean(hold_of(lane, view.speed), 40), Counter())
             providers[clean(lane.target.provider, 40)] += 1
     held = [Hold(what, list(who), who.total()) for what, who in found.items()]
@@ -145,7 +147,7 @@ def standstill(view: RunView, now: float) -> Standstill | None:
     until = min(ends) if ends else None
     if until is not None and until - now < 1.0:
         return None
-    return Standstill(f"everything waits for {spell_holds(holds(view))}", until)
+    return Standstill(f"everything waits for {spell_holds(holds(view)) or 'the next prompt (--rate)'}", until)
 
 
 def _goes_at(lane: Lane) -> float | None:
