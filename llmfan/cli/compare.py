@@ -51,7 +51,12 @@ def compare(
     _check_outputs(json_, md, html)
     _check_places([base, *new], [each for each in (md, html) if each not in (None, "-")])
     require()
-    documents = _compared(base, new, fail_if or [], kind, least, seed, anyway)
+    refused: list[dict[str, Any]] = []
+    try:
+        documents = _compared(base, new, fail_if or [], kind, least, seed, anyway, refused)
+    finally:
+        if json_ and refused:
+            _print_json(refused)
     _write_files(documents, md, html, verbose, quiet)
     if json_:
         _print_json(documents)
@@ -64,20 +69,25 @@ def compare(
 
 
 def _compared(
-    base: str, new: Sequence[str], exprs: Sequence[str], by: By, min_effect: float, seed: int, anyway: bool
-) -> list[dict[str, Any]]:
+    base: str, new: Sequence[str], exprs: Sequence[str], by: By, min_effect: float, seed: int, anyway: bool,
+    refused: list[dict[str, Any]],
+) -> list[dict[str, Any]]:  # fmt: skip
     """One NEW after the other: BASE and one NEW are in memory at a time. All are looked at before one is compared."""
     from llmfan.comparing.document import compare as compared
 
-    before, gates, only = _looked_at(base, new, exprs, anyway)
+    before, gates, only = _looked_at(base, new, exprs, anyway, refused)
     return [
         compared(before, after, gates=gates, by=by, min_effect=min_effect, seed=seed, anyway=anyway)
         for after in ([only] if only else map(_loaded, new))
     ]
 
 
-def _looked_at(base: str, new: Sequence[str], exprs: Sequence[str], anyway: bool) -> tuple[Side, list[Gate], Side | None]:
-    """(BASE, the gates, the one NEW). All that is wrong with any side is told at once."""
+def _looked_at(
+    base: str, new: Sequence[str], exprs: Sequence[str], anyway: bool, refused: list[dict[str, Any]]
+) -> tuple[Side, list[Gate], Side | None]:
+    """(BASE, the gates, the one NEW). All that is wrong with any side is told at once; `refused` takes a document for
+    each that cannot be compared.
+    """
     from llmfan.comparing import alike
     from llmfan.comparing.document import names
     from llmfan.comparing.gating import parse_all
@@ -94,6 +104,8 @@ def _looked_at(base: str, new: Sequence[str], exprs: Sequence[str], anyway: bool
         known |= names([side])
         differences = list(alike.differences(before, side)) if before and number and not anyway else []
         if before and differences:
+            nothing: dict[str, Any] = {"notes": [], "metrics": [], "figures": [], "gates": []}
+            refused.append({"comparable": False, "why": differences, "base": base, "new": path, **nothing})
             faults.append(f"{alike.refusal(before, side, differences)} (to compare what is in common: --anyway)")
     if before is None or faults:
         raise UserError("\n".join(dict.fromkeys(faults)))

@@ -240,3 +240,21 @@ def test_an_interval_beyond_the_scale_is_drawn_with_an_arrow(runs: tuple[Path, P
         page = (tmp_path / "c.html").read_text()
         assert ('class="cut"' in page) is arrows
         assert "drawn, ±50" in page
+
+
+def test_what_cannot_be_compared_is_a_document_too(runs: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    """A program that asked for JSON reads there why there is nothing."""
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("results.jsonl", "attempts.jsonl", "summary.json"):
+        if (runs[1] / name).exists():
+            (other / name).write_bytes((runs[1] / name).read_bytes())
+    header = json.loads((runs[1] / "run.json").read_text())
+    header["shaping"] = {**header.get("shaping", {}), "--grade": "exact"}
+    (other / "run.json").write_text(json.dumps(header))
+    code, out, err = run(runs[0], other, "--json")
+    assert code == 2
+    found = json.loads(out)
+    assert found["comparable"] is False
+    assert any("--grade" in why for why in found["why"])
+    assert "--anyway" in err
