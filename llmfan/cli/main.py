@@ -29,10 +29,10 @@ app = typer.Typer(
 app.command(epilog="Example: llmfan init --only NAME --yes")(init)
 app.command(epilog="Example: llmfan probe NAME NAME#2; in CI: llmfan probe --require 3 --json")(probe)
 app.command(epilog="Example: llmfan status --key NAME#2; while a run goes: llmfan status --watch")(status)
+app.command(epilog="Example: llmfan plan prompts.jsonl -p providers.yaml --what-if NAME.keys=3")(plan)
 app.command(epilog="Example: llmfan run prompts.jsonl -p providers.yaml --limit 100")(run)
 app.command(epilog="Example: llmfan report runs/NAME; in CI: llmfan report RUN --md -")(report)
 app.command(epilog="Example: llmfan compare BASE NEW --fail-if 'latency_p50 > +10%'")(compare)
-app.command(epilog="Example: llmfan plan prompts.jsonl -p providers.yaml --what-if NAME.keys=3")(plan)
 
 
 @app.callback(invoke_without_command=True)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
-from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from llmfan.settings import Fleet
 
 
-class Files(Struct, frozen=True, kw_only=True):
+class Files(NamedTuple):
     """`--junit` and `--summary-md`."""
 
     junit: str | None = None
