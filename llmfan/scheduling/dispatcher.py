@@ -325,7 +325,8 @@ class Dispatcher:
         lane.group.probing = False
         for cooldown in lane.cooldowns:
             cooldown.answered(claim.sent)
-        if provider.circuit.answered():
+        if provider.circuit.answered():  # who waits for it to open again need not
+            self._board.wake([waits for waits in provider.lanes if waits.standing is Standing.TIMED])
             self.changed = True
         return spent
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from llmfan.scheduling.lanes import Group
+from llmfan.scheduling.lanes import Group, Lane
 
 
 class Lost(Struct, frozen=True, kw_only=True):
@@ -41,7 +41,7 @@ class Losses:
             lanes = group.lanes
             if all(lane.out for lane in lanes):
                 continue
-            if group.pace.hold > now or all(lane.resting(now) for lane in lanes):
+            if group.pace.hold > now or group.probing or all(_rests(lane, now) for lane in lanes):
                 self._held[n] += passed
             elif group.paced:
                 self._area[n] += group.pace.limit * passed
@@ -55,7 +55,7 @@ class Losses:
         found = {
             "learning": self._below(rates, whole),
             "retries": attempts_lost / whole if whole else 0.0,
-            "cooldowns": sum(r * s for r, s in zip(rates, self._held, strict=True)) / whole if whole else 0.0,
+            "cooldowns": self._rested(rates, whole),
             "stragglers": max(0.0, tail),
             "client": max(0.0, late),
         }
@@ -65,6 +65,12 @@ class Losses:
         parts = {name: seconds * scale for name, seconds in found.items()}
         return Lost(**parts, spacing=rest - sum(parts.values()))
 
+    def _rested(self, rates: list[float], whole: float) -> float:
+        """Where no limit says what a group could have sent, each counts alike."""
+        if not whole:
+            return sum(self._held) / len(self._held) if self._held else 0.0
+        return sum(rate * held for rate, held in zip(rates, self._held, strict=True) if rate < math.inf) / whole
+
     def _below(self, rates: list[float], whole: float) -> float:
         """Seconds of the fleet's rate lost while limits were believed lower than at the end."""
         lost = 0.0
@@ -72,3 +78,8 @@ class Losses:
             if rates[n] and self._since[n]:
                 lost += rates[n] * max(0.0, self._since[n] - self._area[n] / group.pace.limit)
         return lost / whole if whole else 0.0
+
+
+def _rests(lane: Lane, now: float) -> bool:
+    """It was told to stay away, or its provider fails."""
+    return lane.resting(now) or lane.provider.circuit.open_until > now
