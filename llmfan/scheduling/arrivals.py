@@ -52,11 +52,6 @@ def highest(rate: Rate) -> float:
     return max(rate.start, rate.start if rate.end is None else rate.end)
 
 
-def mean_rate(rate: Rate, jobs: int) -> float:
-    """Prompts a second on average, over so many of them."""
-    return jobs / reached(rate, float(max(1, jobs)))
-
-
 def parse_rate(text: str, over: float | None, arrival: str) -> Rate:
     """`10/s`, `600/m`, `10`; or a ramp such as `5/s..50/s`, in `over` seconds. ValueError says what is wrong."""
     if arrival not in ("constant", "poisson"):

@@ -27,7 +27,6 @@ class Timetable:
         self.arrived = 0  # of each feed
         self.due = 0
         self.planned = self.sent = self.capped = 0  # jobs: arrived; left; left later, for want of a free slot alone
-        self.capped_s = 0.0  # how long those have waited for it, added up
         self.latest = 0.0  # the last arrival that was a job's, from the start
         self._first_planned = self._last_planned = self._first_sent = self._last_sent = math.nan
         self._left = islice(times(), jobs)
@@ -69,9 +68,8 @@ class Timetable:
         self._last_sent = self.now
         if self.sent == 1:
             self._first_sent = self.now
-        if self._full_since is not None and self.now > (since := max(job.planned, self._full_since)):
+        if self._full_since is not None and self.now > max(job.planned, self._full_since):
             self.capped += 1
-            self.capped_s += self.now - since
 
     def filled(self, full: bool) -> None:
         """Whether as many are in flight as may be, now that all that could leave has left."""

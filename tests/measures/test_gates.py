@@ -290,7 +290,10 @@ def test_what_says_nothing_early_is_refused_early(expr: str) -> None:
 )  # fmt: skip
 def test_what_can_be_known_early_is_taken(expr: str) -> None:
     """A broken endpoint has to cost little."""
-    refuse_early(parse(expr, NAMES))
+    gate = parse(expr, NAMES)
+    refuse_early(gate)  # raises for what cannot
+    assert gate.expr == expr
+    assert not gate.figure.whole_run
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmfan.options import Rate
-from llmfan.scheduling.arrivals import arrivals, highest, mean_rate, parse_rate, reached
+from llmfan.scheduling.arrivals import arrivals, highest, parse_rate, reached
 
 rates = st.floats(0.01, 1000.0)
 
@@ -154,6 +154,4 @@ def test_a_ramp_is_known_by_its_highest_and_its_mean() -> None:
     """What limits must carry is the one, what a run brings the other."""
     up, down = Rate(start=2.0, end=10.0, over=10.0), Rate(start=10.0, end=2.0, over=10.0)
     assert (highest(up), highest(down), highest(Rate(start=3.0))) == (10.0, 10.0, 3.0)
-    assert mean_rate(up, 60) == pytest.approx(6.0)
-    assert mean_rate(Rate(start=3.0), 10) == pytest.approx(3.0)
     assert reached(up, 160.0) == pytest.approx(20.0)

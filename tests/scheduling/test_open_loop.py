@@ -75,7 +75,6 @@ def test_a_full_house_wakes_nobody_for_arrivals() -> None:
     d.settle_answer(claim, USAGE, NOW + 3)
     assert len(d.match(NOW + 3)) == 1
     assert (table.planned, table.sent, table.capped) == (4, 2, 1)
-    assert table.capped_s == 2.0
 
 
 def test_an_arrival_in_a_large_fleet_costs_one_look() -> None:
