@@ -4,6 +4,7 @@ Transport   `transports/http` (the network), `transports/virtual` (in memory, on
 Dialect     one for each wire form, in `dialects/`
 Ledger      `ledgers/sqlite` (a file that several processes may use), `ledgers/memory` (gone with the process)
 Observer    the live table, the plain progress lines, and nobody (`--quiet`)
+Caller      a ticket of `serve` or of the Python API; a run's jobs have none
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from llmfan.entries import Change, Elsewhere, Tally
-from llmfan.records import Answer, Booking, Call, Failure, Known, Reply
+from llmfan.records import Answer, Booking, Call, Failure, Known, Reply, ResultLine, Target, Usage
 from llmfan.secret import SealedHeaders, Secret
 
 
@@ -123,6 +124,26 @@ class Archive(Protocol):
         """Drops the states of `keys` and what was learned of `owners`; what was spent stays. Gives how many entries;
         -1: it could not be written, and all is as it was.
         """
+
+
+class Caller(Protocol):
+    """Who waits for one job's answer, where the fleet is kept running for callers (`conduct/ticket`)."""
+
+    streams: bool
+
+    @property
+    def heard(self) -> int:
+        """Characters that have come of the answer, as far as it is streamed."""
+
+    @property
+    def committed(self) -> bool:
+        """Whether it may have been given the beginning of an answer: then nobody else can give another."""
+
+    def attempt(self, target: Target, reader: StreamReader | None, native: bool, sent: float) -> None: ...
+
+    def answered(self, answer: Answer, usage: Usage, body: bytes) -> None: ...
+
+    def ended(self, result: ResultLine) -> None: ...
 
 
 class Observer(Protocol):

@@ -18,14 +18,18 @@ FLOORS = (
     {"records"},
     {"ports"},
     {"limits", "dialects", "measures", "grading"},  # judgement, from here
-    {"scheduling"},
+    {"scheduling", "serving"},
     {"inputs", "simulation", "pacing", "ledgers"},  # hands, from here
     {"transports"},
     {"outputs"},
     {"conduct"},
     {"audit", "efficiency", "folders", "gatekeeper", "replay", "runfile", "summary", "wiring", "carrying"},  # assembly
-    {"surroundings"},
-    {"forecasting", "preview", "session", "probing", "status", "reporting", "comparing"},
+    {"surroundings", "status"},
+    {"overview"},
+    {"forecasting", "preview", "session", "engine", "probing", "reporting", "comparing"},
+    {"fan"},
+    {"twins"},
+    {"server"},
     {"cli"},  # front doors, from here
     {"__main__"},
 )
@@ -35,9 +39,10 @@ HEIGHT = {room: height for height, floor in enumerate(FLOORS) for room in floor}
 DOORS = {
     "yaml": ("llmfan.inputs",),
     "dotenv": ("llmfan.inputs.environment",),
-    "aiohttp": ("llmfan.transports",),
+    "aiohttp": ("llmfan.transports", "llmfan.server"),
     "aiolimiter": ("llmfan.pacing",),
     "uvloop": ("llmfan.surroundings",),
+    "prometheus_client": ("llmfan.server.metrics",),
     "sqlite3": ("llmfan.ledgers",),
     "platformdirs": ("llmfan.ledgers",),
     "jsonschema": ("llmfan.grading",),
@@ -50,7 +55,7 @@ DOORS = {
     "typer": ("llmfan.cli",),
 }
 
-JUDGEMENT = ("limits", "scheduling", "dialects", "measures", "grading")
+JUDGEMENT = ("limits", "scheduling", "dialects", "measures", "grading", "serving")
 #: Modules through which time, chance, the network or a file could come in. (`datetime` is needed as a type.)
 OUTSIDE = {
     "asyncio", "time", "socket", "ssl", "http", "os", "io", "pathlib", "shutil", "tempfile", "subprocess", "threading",

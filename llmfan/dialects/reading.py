@@ -32,6 +32,7 @@ class Reading(ABC):
     __slots__ = (
         "_calls", "_done", "_error", "_events", "_finish", "_first", "_first_output", "_gaps", "_garbled", "_last",
         "_loose", "_measure_at", "_now", "_preset", "_reasoning", "_received", "_started", "_text", "_whole",
+        "tap",
     )  # fmt: skip
 
     def __init__(self, preset: Preset, whole: ReadWhole):
@@ -54,6 +55,7 @@ class Reading(ABC):
         self._garbled = ""
         self._received = 0
         self._measure_at = TEXT_CAP
+        self.tap: Callable[[list[bytes]], None] | None = None  # is given the events that have been read
 
     def feed(self, data: bytes, now: float) -> None:
         if self._error is not None or self._garbled:
@@ -67,6 +69,17 @@ class Reading(ABC):
             self._see(events, now)
         if self._events.overflow:
             self._garbled = "an event without an end: more than 16 MiB"
+
+    @property
+    def begun(self) -> bool:
+        """Whether any text has come: an answer's, a thought's, a tool call's."""
+        return self._first is not None
+
+    @property
+    def size(self) -> int:
+        """Characters that have come so far."""
+        size = sum(map(len, self._text)) + sum(map(len, self._reasoning))
+        return size + sum(len(call["function"]["arguments"]) for call in self._calls)
 
     def finish(self) -> Answer | Failure:
         tail = self._events.rest()
@@ -108,6 +121,8 @@ class Reading(ABC):
             self._last = now
             if self._first_output is None and (self._text or self._calls):
                 self._first_output = now
+        if self.tap is not None:
+            self.tap(events)
 
     def _ended(self) -> bool:
         return self._done or self._finish is not None
@@ -151,8 +166,7 @@ class Reading(ABC):
 
     def _measure(self) -> None:
         """Text is never longer than the bytes it came in: so it is measured only when it could have passed the cap."""
-        size = sum(map(len, self._text)) + sum(map(len, self._reasoning))
-        size += sum(len(call["function"]["arguments"]) for call in self._calls)
+        size = self.size
         if size > TEXT_CAP:
             self._garbled = "more than 64 MiB of text"
         self._measure_at = self._received + TEXT_CAP - size

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llmfan.errors import UserError
+from llmfan.ports import Caller
 from llmfan.records import Failure, Message, Prompt, Target
 from llmfan.scheduling.lengths import length_of
 
@@ -27,10 +28,13 @@ class Job:
         "answers",
         "avoid",
         "banned",
+        "batch",
+        "caller",
         "chars",
         "cost",
         "failures",
         "finish_reason",
+        "gone",
         "input_tokens",
         "last",
         "latency",
@@ -66,6 +70,9 @@ class Job:
         self.target: Target | None = None  # where it was sent last
         self.chars = -1
         self.warmup = False
+        self.caller: Caller | None = None  # who waits for it, in a fleet that is kept running
+        self.batch = False  # behind all that somebody waits for
+        self.gone = False  # nobody waits for it any more
         self.cost: float | None = None  # of all that was paid for, a conversation that began again included
         self.restart()
 

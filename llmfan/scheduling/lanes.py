@@ -103,7 +103,7 @@ class Lane:
         self.besides = besides  # characters that its settings add to every prompt (tools, a response's schema)
         self.use(meters)
         self.place = f"{target.key}/{target.model}"
-        self.names = ("", target.provider, target.name, target.key, self.place)
+        self.names = ("", target.provider, target.name, target.key, self.place, f"*/{target.model}")
         self.cooldowns: list[Cooldown] = []  # those that ever made it rest
         self.standing = Standing.READY
         self.stamp = 0

@@ -1,0 +1,1 @@
+"""The HTTP side: an endpoint of the chat-completions form, the dashboard, figures for other programs."""
