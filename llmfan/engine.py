@@ -1,20 +1,43 @@
-"""A fleet that is kept running: calls come and go, under the same dispatcher, limits, failover and ledger as a run's."""
+"""A fleet that is kept running: calls come and go under the dispatcher, limits, failover and ledger of a run."""
 
 from __future__ import annotations
 
+import asyncio
+import datetime as dt
+import time
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from random import Random
 from types import TracebackType
 from typing import Self
 
+from msgspec.structs import replace
+
+from llmfan.conduct.attempt import Attempts
+from llmfan.conduct.bookkeeper import Bookkeeper
+from llmfan.conduct.bounds import Bounds
+from llmfan.conduct.scribe import Scribe
+from llmfan.conduct.service import Service
 from llmfan.conduct.ticket import Ticket
+from llmfan.conduct.unwritten import Unwritten
+from llmfan.dialects.relay import Head
+from llmfan.ledgers.memory import MemoryLedger
+from llmfan.measures.accumulate import Accumulator
+from llmfan.measures.recent import Recent
 from llmfan.options import RunOptions
 from llmfan.overview import Overview
 from llmfan.ports import Ledger
 from llmfan.records import Prompt
+from llmfan.runfile import redactor
+from llmfan.scheduling.jobs import Job
 from llmfan.scheduling.lanes import Lane
+from llmfan.scheduling.queue import Queue
 from llmfan.settings import Fleet
+from llmfan.simulation.answers import Answers
+from llmfan.surroundings import spelled_moment
+from llmfan.wiring import Crew, Moments, dispatcher_of, network
 
-#: Calls that may wait, of each kind (interactive, batch).
+#: Calls that may wait, of each kind (those that somebody waits for, and batches).
 QUEUE = 10_000
 
 
@@ -22,7 +45,7 @@ class Engine:
     """`async with Engine(…) as engine`: open while the block runs; what is in flight at its end is cancelled.
 
     `env`: for proxies. `queue`: how many calls may wait, interactive and batch ones apart. `say` is told what a person
-    should know (a key that is out, a provider that is left alone), without secrets.
+    should know (a key that is out, a provider that is left alone), without secrets. The ledger is closed at the end.
     """
 
     overview: Overview
@@ -38,14 +61,69 @@ class Engine:
         queue: int = QUEUE,
         say: Callable[[str], None] = lambda text: None,
     ):
-        self.fleet, self.options = fleet, options
+        self.fleet, self.options = fleet, replace(options, callers=True, hedge=False, rate=None, sticky=None)
+        self.redact = redactor(fleet)
+        self._env, self._bound = env, queue
+        self._ledger: Ledger = ledger or MemoryLedger()
+        self._say = say
+        self._stack = AsyncExitStack()
+        self._serial = 0
+        self._stem = f"{Random().getrandbits(40):010x}"
 
     async def __aenter__(self) -> Self:
+        try:
+            await self._open()
+        except BaseException:
+            await self._stack.aclose()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        await self._stack.aclose()
+
+    async def _open(self) -> None:
+        options, stack, clock = self.options, self._stack, time.perf_counter
+        stack.callback(self._ledger.close)
+        moments = self._moments = Moments(clock, dt.datetime.now(dt.UTC))
+        answers = Answers(options.seed)
+        base_urls: Mapping[str, str] = {}
+        if options.simulate:
+            from llmfan.simulation.fleet import loopback
+
+            base_urls = await stack.enter_async_context(loopback(self.fleet, options.seed, options.speed, answers))
+        crew = Crew(self.fleet, options, moments, base_urls, {} if options.simulate else self._env)
+        queue = Queue()
+        dispatcher = dispatcher_of(self.fleet, crew, options, queue, lambda text: self._say(self.redact(text)))
+        clerk = Bookkeeper(self._ledger, dispatcher, moments.unix, options.speed)
+        clerk.recall(clock())
+        transport = network(options, clock)
+        stack.push_async_callback(transport.close)
+        accumulator, recent = Accumulator(), Recent()
+        scribe = Scribe(
+            Unwritten(), accumulator, start=moments.start, started_at=moments.started_at, simulated=options.simulate
+        )
+        scribe.tallies, scribe.recent = clerk.tallies, recent
+        attempts = Attempts(dispatcher, crew.speakers, transport, scribe, clock, redact=self.redact)
+        attempts.tell = answers.tell if options.simulate else None
+        self.service = Service(
+            dispatcher, attempts, scribe, _Nobody(self._say), clock, Bounds(), clerk, audit=False,
+            describe_wait=spelled_moment(moments),
+        )  # fmt: skip
+        self.service.begin(queue, self._bound, self._fault)
+        self.lanes = crew.lanes
+        self.overview = Overview(
+            self.fleet, dispatcher, clerk, self._ledger, accumulator, recent, moments, self.redact,
+            simulated=options.simulate, speed=options.speed,
+        )  # fmt: skip
+        task = asyncio.get_running_loop().create_task(self.service.go())
+        stack.push_async_callback(self._end, task)
+        await asyncio.sleep(0)  # the pacers begin
+
+    async def _end(self, task: asyncio.Task[object]) -> None:
+        self.service.close()
+        await task
 
     def submit(
         self,
@@ -61,12 +139,47 @@ class Engine:
         """Takes a call; never raises and never waits. A call that is refused at once has its result already.
 
         `only`: one of a lane's names ("" is anyone by priority); `banned`: names that cannot serve it. `batch`: behind
-        all interactive ones. `max_wait`: seconds it may wait for a permit.
+        all interactive ones. `max_wait`: seconds it may wait for a permit. A prompt without an id is given one.
         """
-        raise RuntimeError
+        self._serial += 1
+        now = self._moments.clock()
+        ident = f"chatcmpl-{self._stem}{self._serial:08x}"
+        job = Job(prompt if prompt.id else replace(prompt, id=ident), 0, only)
+        job.banned, job.batch, job.planned = banned, batch, now
+        head = Head(id=ident, created=int(self._moments.unix(now)))
+        ticket = Ticket(job, streams=streams, head=head, usage=usage, submitted=now)
+        job.caller = ticket
+        self.service.submit(ticket, max_wait)
+        return ticket
 
     def cancel(self, ticket: Ticket) -> None:
         """Its caller is gone: it leaves the queue, or its request is cancelled and what it reserved is freed."""
+        self.service.withdraw(ticket)
 
     async def drain(self, grace: float) -> None:
         """Takes no more calls; returns when those it has have ended, after `grace` seconds at most."""
+        self.service.closing = True
+        try:
+            async with asyncio.timeout(grace):
+                await self.service.quiet.wait()
+        except TimeoutError:
+            self.service.close()
+
+    def _fault(self, error: BaseException) -> None:
+        """Of ours: said by its kind and place, for what it holds may be a caller's text."""
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        where = "" if trace is None else f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+        self._say(f"a fault of llmfan itself: {type(error).__name__}{where}")
+
+
+class _Nobody:
+    """Watches nothing; passes on what a person should know."""
+
+    def __init__(self, say: Callable[[str], None]):
+        self.say = say
+
+    def tick(self, now: float) -> None: ...
+
+    def close(self) -> None: ...

@@ -50,6 +50,7 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     simulate: bool = False
     speed: float = 1.0
     retry_failed: bool = False
+    callers: bool = False  # the fleet is kept running for callers, who set their own bounds
     prompt_field: str | None = None
     expect_field: str | None = None
     id_field: str | None = None

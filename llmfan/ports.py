@@ -55,7 +55,12 @@ class StreamReader(Protocol):
 
 
 class Dialect(Protocol):
-    """One wire form: how a call is put, how an answer is read. Pure; knows no provider, only its rows."""
+    """One wire form: how a call is put, how an answer is read. Pure; knows no provider, only its rows.
+
+    `native`: answers have the form that callers of a fleet speak, so they can pass as they are.
+    """
+
+    native: bool
 
     def address(self, base_url: str, model: str) -> tuple[str, str]:
         """(address of a plain call, address of a streamed one)."""

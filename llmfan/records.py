@@ -48,7 +48,7 @@ class Prompt(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Call(Struct, frozen=True, kw_only=True, gc=False):
-    """One request as it is meant, before a dialect puts it on the wire."""
+    """One request as it is meant, before a dialect puts it on the wire. `max_tokens` 0: no cap."""
 
     model: str
     messages: list[Message]

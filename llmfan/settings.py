@@ -245,8 +245,10 @@ class Provider(Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = field(default_factory=dict)
     params: dict[str, Any] = field(default_factory=dict)
     max_tokens: int = 512
+    capped: bool = False  # whether the file says max_tokens
     temperature: float | None = None
     timeout: float = 60.0
+    timed: bool = False  # whether the file says timeout
     stream: bool | None = None
     concurrency: int | None = None
     account_id: str = ""

@@ -32,6 +32,8 @@ from llmfan.scheduling.purse import Purse
 from llmfan.settings import Fleet, KeySettings, ModelSettings, Preset, Provider
 
 IDLE_S = 30.0
+#: A caller's request where the file says no timeout: as long as clients of this form wait by themselves.
+CALLER_S = 600.0
 #: A limit carries a load with ease that takes no more than this share of it.
 EASY = 0.8
 
@@ -97,7 +99,8 @@ class Crew:
         headers = speaks.headers(key.secret)
         headers.update(provider.headers)
         stream = options.stream if options.stream is not None else provider.stream
-        timeout = options.timeout or provider.timeout
+        own = CALLER_S if options.callers and not provider.timed else provider.timeout
+        timeout = options.timeout or own
         wall = self._moments.wall
         clock = self._moments.clock
 
@@ -124,6 +127,7 @@ class Crew:
             temperature=provider.temperature,
             params={**provider.params, **model.params},
             stream=True if stream is None else stream,
+            capped=not options.callers or provider.capped or model.max_tokens is not None,
             forced_max_tokens=options.max_tokens,
             forced_temperature=options.temperature,
             forced_params=options.params,
@@ -196,10 +200,25 @@ def build_dispatcher(
 
     where = scopes(crew.lanes, options.mode)
     feeds, table = _feeds({scope: Feed(jobs(scope)) for scope in where}, options, jobs_per_scope)
+    waiting = Waiting(feeds, jobs_per_scope * len(where) - finished, table)
+    dispatcher = dispatcher_of(fleet, crew, options, waiting, say, deadline)
+    expect(dispatcher, jobs_per_scope, options.mode)
+    return dispatcher
+
+
+def dispatcher_of(
+    fleet: Fleet,
+    crew: Crew,
+    options: RunOptions,
+    waiting: Waiting,
+    say: Callable[[str], None],
+    deadline: float | None = None,
+) -> Dispatcher:
+    """Over whatever waits: a run's prompts, or the calls of a fleet that is kept running."""
     neurons = {f"{p.name}/{m.name}": m.neurons for p in fleet.providers for m in p.models if m.neurons is not None}
-    dispatcher = Dispatcher(
+    return Dispatcher(
         crew.lanes,
-        Waiting(feeds, jobs_per_scope * len(where) - finished, table),
+        waiting,
         Estimator(neurons),
         concurrency=options.concurrency,
         policy=Policy(options.max_attempts, options.max_ambiguous),
@@ -213,8 +232,6 @@ def build_dispatcher(
         sticky=options.sticky,
         again=crew.shop.again if any(p.learn != "off" for p in fleet.providers) else None,
     )
-    expect(dispatcher, jobs_per_scope, options.mode)
-    return dispatcher
 
 
 def _feeds(feeds: dict[str, Feed], options: RunOptions, jobs: int) -> tuple[Mapping[str, Supply], Timetable | None]:

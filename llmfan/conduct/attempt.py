@@ -53,11 +53,13 @@ class Attempts:
         speaker = self._speakers[lane.number]
         self._count(claim)
         body = speaker.dialect.body(speaker.call(job))
-        stream = speaker.dialect.stream() if speaker.stream else None
+        stream = speaker.dialect.stream() if speaker.streams(job) else None
         if self.tell is not None:
             self.tell(body, job.prompt.expect)
         sent = self._clock()
         slot = self._scribe.note(claim, sent)
+        if job.caller is not None:
+            job.caller.attempt(lane.target, stream, speaker.dialect.native, sent)
         try:
             reply = await self._transport.send(speaker.endpoint, body, stream)
         except asyncio.CancelledError:
@@ -93,6 +95,8 @@ class Attempts:
             self.cancel(twin)
         spent = dispatcher.settle_answer(claim, usage, self._clock(), reports)  # its end may lie a moment back
         _keep(job, reply, answer, usage, spent)
+        if job.caller is not None:
+            job.caller.answered(answer, usage, reply.body)
         last = job.turn > len(job.prompt.turns)
         self._scribe.answered(claim, slot, reply, answer, usage, last)
         if not last:

@@ -66,7 +66,7 @@ class Run:
         self.losses = Losses(dispatcher.groups, self.started)
         self._flying: set[asyncio.Task[None]] = set()
         self._carrying: dict[Claim, asyncio.Task[None]] = {}
-        attempts.cancel = self._cancel
+        attempts.cancel = self.cancel
 
     async def go(self) -> Ending:
         started = self.started = self._clock()
@@ -158,6 +158,7 @@ class Run:
     def _start(self, claim: Claim) -> None:
         assert self._tasks is not None
         task = self._tasks.create_task(self._carry(claim))
+        self._carrying[claim] = task
         self._flying.add(task)
         task.add_done_callback(lambda t: self._never_began(t, claim))
 
@@ -166,7 +167,8 @@ class Run:
         if task in self._flying:
             self._flying.discard(task)
             if task.cancelled():
-                self.dispatcher.release(claim, self._clock())
+                self._carrying.pop(claim, None)
+                self.dispatcher.release(claim, self._clock(), left=False)
                 self.pump()
 
     async def _carry(self, claim: Claim) -> None:
@@ -197,7 +199,8 @@ class Run:
         assert self._tasks is not None
         self._chores.append(self._tasks.create_task(work))
 
-    def _cancel(self, claim: Claim) -> None:
+    def cancel(self, claim: Claim) -> None:
+        """Ends a request that is in flight; it is written down as cancelled."""
         task = self._carrying.get(claim)
         if task is not None:
             task.cancel()

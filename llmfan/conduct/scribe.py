@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from typing import Protocol
 
 from llmfan.conduct.tallies import Tallies
 from llmfan.marks import short_mark
 from llmfan.measures.accumulate import Accumulator
-from llmfan.outputs.journal import InFlightNote, RunJournal
+from llmfan.measures.recent import Recent
+from llmfan.outputs.journal import InFlightNote
 from llmfan.records import Answer, AttemptLine, ErrorInfo, Failure, Prompt, Reply, ResultLine, ResultUsage, Usage
 from llmfan.scheduling.claim import Claim
 from llmfan.scheduling.jobs import Job
 from llmfan.scheduling.lanes import Lane
+
+
+class Journal(Protocol):
+    """Where lines go: a run's folder, or nowhere. `broken`: why nothing can be written any more."""
+
+    broken: OSError | None
+
+    def sent(self, note: InFlightNote, mark: Callable[[], str]) -> int: ...
+
+    def ended(self, slot: int, attempt: AttemptLine, result: ResultLine | None) -> bool: ...
+
+    def result(self, result: ResultLine) -> None: ...
+
+    async def keep_synced(self) -> None: ...
 
 
 class Scribe:
@@ -20,7 +36,7 @@ class Scribe:
 
     def __init__(
         self,
-        journal: RunJournal,
+        journal: Journal,
         accumulator: Accumulator,
         *,
         start: float,
@@ -35,6 +51,7 @@ class Scribe:
         self._wall = started_at.timestamp()
         self._second, self._prefix = -1, ""
         self.tallies: Tallies | None = None  # what the ledger is told of attempts
+        self.recent: Recent | None = None  # the last minutes, where somebody looks
 
     def note(self, claim: Claim, sent: float) -> int:
         """Marks a request as in flight."""
@@ -55,7 +72,7 @@ class Scribe:
         line.ttfo_s = _between(reply.sent, answer.first_output)
         line.input_tokens, line.output_tokens, line.usage_source = usage.input_tokens, usage.output_tokens, usage.source
         line.itl_ms = _gaps(answer)
-        self._put(slot, line, self._result(claim.job, claim.lane, reply.ended) if last else None)
+        self._put(claim.job, slot, line, self._result(claim.job, claim.lane, reply.ended) if last else None)
 
     def failed(self, claim: Claim, slot: int, reply: Reply, failure: Failure, ended: bool) -> None:
         billed = "unknown" if failure.ambiguous else "no"
@@ -63,14 +80,15 @@ class Scribe:
         line.http_status = failure.http_status or line.http_status
         line.retry_after_s = None if failure.wait is None else round(failure.wait, 3)
         line.ambiguous, line.hedge = failure.ambiguous, claim.dropped
-        self._put(slot, line, self.failure_result(claim.job, claim.lane, failure) if ended else None)
+        self._put(claim.job, slot, line, self.failure_result(claim.job, claim.lane, failure) if ended else None)
 
-    def never_served(self, job: Job, failure: Failure) -> None:
+    def never_served(self, job: Job, failure: Failure) -> ResultLine:
         """A job that ended without a last attempt: no lane could take it."""
         result = self.failure_result(job, None, failure)
         self.journal.result(result)
         if self.journal.broken is None:
-            self.accumulator.result(result)
+            self._count(job, None, result)
+        return result
 
     def failure_result(self, job: Job, lane: Lane | None, failure: Failure) -> ResultLine:
         line = self._result(job, lane, None)
@@ -78,15 +96,22 @@ class Scribe:
         line.error = ErrorInfo(failure.kind, failure.message, failure.http_status)
         return line
 
-    def _put(self, slot: int, attempt: AttemptLine, result: ResultLine | None) -> None:
+    def _put(self, job: Job, slot: int, attempt: AttemptLine, result: ResultLine | None) -> None:
         if not self.journal.ended(slot, attempt, result):
             return  # it could not be kept: the figures count what the files hold
         self.accumulator.attempt(attempt)
         if self.tallies is not None:
             ended = attempt.sent_s - self.offset + (attempt.latency_s or 0.0)
             self.tallies.count(attempt, self._wall + ended)
+        self._count(job, attempt, result)
+
+    def _count(self, job: Job, attempt: AttemptLine | None, result: ResultLine | None) -> None:
+        if self.recent is not None:
+            self.recent.count(attempt, result)
         if result is not None:
             self.accumulator.result(result)
+            if job.caller is not None:
+                job.caller.ended(result)
 
     def _attempt(self, claim: Claim, reply: Reply, outcome: str, billed: str) -> AttemptLine:
         job, target = claim.job, claim.lane.target

@@ -25,7 +25,8 @@ FromFault = Callable[[str, str, str], Failure]
 class Speaker(Struct, kw_only=True):
     """Request settings, strongest first: the command line's (`forced_*`), the prompt's, the file's.
 
-    `without_usage` makes a dialect that does not ask for usage: some servers refuse the question itself.
+    `capped` False: an answer whose length nobody bounds goes out without a cap; `max_tokens` is then what it is taken
+    for. `without_usage` makes a dialect that does not ask for usage: some servers refuse the question itself.
     """
 
     dialect: Dialect
@@ -38,6 +39,7 @@ class Speaker(Struct, kw_only=True):
     temperature: float | None
     params: dict[str, Any]
     stream: bool
+    capped: bool = True
     forced_max_tokens: int | None = None
     forced_temperature: float | None = None
     forced_params: dict[str, Any] = {}
@@ -63,10 +65,15 @@ class Speaker(Struct, kw_only=True):
         temperature = self.forced_temperature
         if temperature is None:
             temperature = prompt.temperature if prompt.temperature is not None else self.temperature
+        capped = self.capped or self.forced_max_tokens or prompt.max_tokens
         return Call(
-            model=self.model, messages=job.messages(), max_tokens=self._asked(job), temperature=temperature,
-            params=self._params(prompt.params), stream=self.stream,
+            model=self.model, messages=job.messages(), max_tokens=self._asked(job) if capped else 0,
+            temperature=temperature, params=self._params(prompt.params), stream=self.streams(job),
         )  # fmt: skip
+
+    def streams(self, job: Job) -> bool:
+        """A caller's wish counts, where the provider streams at all."""
+        return self.stream and (job.caller is None or job.caller.streams)
 
     def _asked(self, job: Job) -> int:
         return self.forced_max_tokens or job.prompt.max_tokens or self.max_tokens

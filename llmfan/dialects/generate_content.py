@@ -60,6 +60,8 @@ class Piece(Struct, gc=False, rename="camel"):
 
 
 class GenerateContent:
+    native = False
+
     def __init__(self, preset: Preset):
         self._preset = preset
         self._decoder = msgspec.json.Decoder(Piece)

@@ -50,6 +50,8 @@ class Event(Struct, gc=False):
 
 
 class Messages:
+    native = False
+
     def __init__(self, preset: Preset):
         self._preset = preset
         self._decoder = msgspec.json.Decoder(Event)

@@ -36,6 +36,8 @@ _EMPTY = Delta()
 class ChatCompletions:
     """Puts calls and reads answers; one for each provider, so that its decoder is made once."""
 
+    native = True  # what it reads has the form that callers of a fleet speak
+
     def __init__(self, preset: Preset):
         self._preset = preset
         self._decoder = msgspec.json.Decoder(Chunk)
@@ -48,7 +50,9 @@ class ChatCompletions:
         return request_headers(self._preset, secret)
 
     def body(self, call: Call) -> bytes:
-        document: dict[str, Any] = {"model": call.model, "messages": call.messages, "max_tokens": call.max_tokens}
+        document: dict[str, Any] = {"model": call.model, "messages": call.messages}
+        if call.max_tokens:
+            document["max_tokens"] = call.max_tokens
         if call.temperature is not None:
             document["temperature"] = call.temperature
         if call.params:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 from msgspec import Struct
 
+from llmfan.dialects.bodies import DECODE_FAULTS, encoded, error_in, plain
 from llmfan.dialects.reading import Reading
+from llmfan.dialects.retold import calls_of, finish_of, usage_document
 from llmfan.records import Answer, Usage
+
+_decode = msgspec.json.Decoder().decode
 
 
 class Head(Struct, frozen=True, kw_only=True):
@@ -22,13 +29,152 @@ class Relay:
     no chunk (an end sign, an error, broken JSON) never passes. `usage`: whether a last chunk tells the token counts.
     """
 
+    __slots__ = (
+        "_arguments", "_changed", "_failed", "_finished", "_last", "_native", "_spoken", "_start", "_texts",
+        "_thoughts", "_usage", "_usage_chunk",
+    )  # fmt: skip
+
     def __init__(self, head: Head, model: str, *, native: bool, usage: bool):
-        self._head, self._model, self._native, self._usage = head, model, native, usage
+        self._start = _start(head.id, head.created, model)
+        self._native, self._usage = native, usage
+        self._usage_chunk = b""  # as the server gave it
+        self._last: dict[str, Any] | None = None  # the server's last chunk
+        self._spoken = self._finished = self._failed = False  # something has passed; a reason to stop; an error came
+        self._changed = False
+        self._texts = self._thoughts = 0  # how many pieces of the reader's have been told
+        self._arguments: list[int] = []  # of each tool call, how many characters of its arguments
 
     def take(self, events: list[bytes], reader: Reading) -> list[bytes]:
         """Chunks for events that the reader has just read."""
-        return list(events)
+        if self._native:
+            return self._passed(events)
+        return self._retold(reader)
 
     def end(self, answer: Answer, usage: Usage) -> list[bytes]:
         """What is still to be said when the answer is whole: all of it, where nothing was streamed."""
-        return []
+        chunks = self._missing(answer)
+        if self._last is not None and not (self._finished and self._usage_chunk):
+            last = self._last  # what is added to a server's chunks has their head
+            self._start = _start(last.get("id"), last.get("created"), last.get("model"))
+        if not self._finished:
+            chunks.append(self._chunk({}, finish_of(answer)))
+            self._finished = True
+        if self._usage:
+            own = b'[],"usage":' + encoded(usage_document(usage)) + b"}"
+            chunks.append(self._usage_chunk or self._start + own)
+        return chunks
+
+    # ---------------------------------------------------------------- the provider's own chunks
+
+    def _passed(self, events: list[bytes]) -> list[bytes]:
+        chunks: list[bytes] = []
+        for payload in events:
+            if self._failed:
+                break
+            try:
+                chunk = _decode(payload)
+                clean = chunk.__class__ is dict and b"\n" not in payload and b"\r" not in payload
+            except DECODE_FAULTS:
+                chunk, clean = plain(payload), False  # bad UTF-8 and halves of characters: read as the reader does
+            if not clean:
+                chunk = chunk[0] if chunk.__class__ is list and len(chunk) == 1 else chunk
+                if chunk.__class__ is not dict:
+                    continue
+            choices = chunk.get("choices")
+            if error_in(chunk) is not None:
+                self._failed = True
+            elif choices.__class__ is list:
+                if chunk.get("usage").__class__ is dict:
+                    self._count(chunk)
+                    clean = False
+                if choices and self._sound(choices):
+                    self._last = chunk
+                    chunks.append(payload if clean and not self._changed else encoded(chunk))
+        self._spoken = self._spoken or bool(chunks)
+        return chunks
+
+    def _count(self, chunk: dict[str, Any]) -> None:
+        """Server's counts come once, at the end, to who asked for them; some servers give them beside choices."""
+        if self._usage:
+            self._usage_chunk = encoded(chunk | {"choices": []})
+        del chunk["usage"]
+
+    def _sound(self, choices: list[Any]) -> bool:
+        """Whether they are choices of a chunk. A message in the place of a delta is put right."""
+        self._changed = False
+        for choice in choices:
+            if choice.__class__ is not dict:
+                return False
+            finish = choice.get("finish_reason")
+            if finish is not None:
+                if finish == "error" or choice.get("error"):
+                    self._failed = True
+                    return False
+                self._finished = self._finished or bool(finish)
+            if "delta" not in choice:
+                choice["delta"] = choice.pop("message", None) or {}
+                self._changed = True
+        return True
+
+    # ---------------------------------------------------------------- other forms
+
+    def _retold(self, reader: Reading) -> list[bytes]:
+        """What the reader has got since the last time."""
+        chunks: list[bytes] = []
+        if len(reader._reasoning) > self._thoughts:
+            self._say(chunks, {"reasoning_content": "".join(reader._reasoning[self._thoughts :])})
+            self._thoughts = len(reader._reasoning)
+        if len(reader._text) > self._texts:
+            self._say(chunks, {"content": "".join(reader._text[self._texts :])})
+            self._texts = len(reader._text)
+        for number, call in enumerate(reader._calls):
+            self._tell_call(chunks, number, call)
+        return chunks
+
+    def _tell_call(self, chunks: list[bytes], number: int, call: dict[str, Any]) -> None:
+        """A call is told by its name first, then by the pieces of its arguments."""
+        function = call["function"]
+        arguments = function["arguments"]
+        if number == len(self._arguments):
+            self._arguments.append(len(arguments))
+            ident = call["id"] or f"call_{number}"
+            named = {"name": function["name"], "arguments": arguments}
+            told = {"index": number, "id": ident, "type": "function", "function": named}
+        elif len(arguments) > self._arguments[number]:
+            told = {"index": number, "function": {"arguments": arguments[self._arguments[number] :]}}
+            self._arguments[number] = len(arguments)
+        else:
+            return
+        self._say(chunks, {"tool_calls": [told]})
+
+    def _missing(self, answer: Answer) -> list[bytes]:
+        """All of an answer that came as one document; of a streamed one the arguments of calls that have none."""
+        chunks: list[bytes] = []
+        if self._spoken:
+            for number, size in enumerate(self._arguments):
+                if not size:
+                    self._say(chunks, {"tool_calls": [{"index": number, "function": {"arguments": "{}"}}]})
+            return chunks
+        if answer.reasoning:
+            self._say(chunks, {"reasoning_content": answer.reasoning})
+        if answer.text or not answer.tool_calls:
+            self._say(chunks, {"content": answer.text})
+        for number, call in enumerate(calls_of(answer)):
+            self._say(chunks, {"tool_calls": [{"index": number, **call}]})
+        return chunks
+
+    def _say(self, chunks: list[bytes], delta: dict[str, Any]) -> None:
+        if not self._spoken:
+            self._spoken = True
+            chunks.append(self._chunk({"role": "assistant", "content": ""}))
+        chunks.append(self._chunk(delta))
+
+    def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        return self._start + encoded([choice]) + b"}"
+
+
+def _start(ident: Any, created: Any, model: Any) -> bytes:
+    """A chunk's document up to its choices."""
+    document = {"id": ident, "object": "chat.completion.chunk", "created": created, "model": model}
+    return encoded(document)[:-1] + b',"choices":'

@@ -19,13 +19,15 @@ FOREIGN = frozenset(
     | {"presence_penalty", "frequency_penalty", "response_format", "parallel_tool_calls", "user", "reasoning_effort"}
     | {"max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "stop", "tools", "tool_choice"}
 )
+#: The messages form demands a cap: of a caller who wants none, this one.
+DEMANDED = 8192
 _SYSTEM = ("system", "developer")
 _DATA_URL = re.compile(r"data:([\w/+.-]+);base64,(.*)", re.S)
 
 
 def to_messages(call: Call) -> dict[str, Any]:
     params = call.params
-    document: dict[str, Any] = {"model": call.model, "max_tokens": cap_of(call)}
+    document: dict[str, Any] = {"model": call.model, "max_tokens": cap_of(call) or DEMANDED}
     system = system_of(call.messages)
     if system:
         document["system"] = system
@@ -66,7 +68,7 @@ def to_contents(call: Call) -> dict[str, Any]:
 
 
 def cap_of(call: Call) -> Any:
-    """`max_completion_tokens` is the newer name of the same cap."""
+    """`max_completion_tokens` is the newer name of the same cap. 0: none."""
     return call.params.get("max_completion_tokens", call.params.get("max_tokens", call.max_tokens))
 
 
@@ -182,7 +184,8 @@ def _part(part: Any) -> dict[str, Any]:
 
 def _generation(call: Call) -> dict[str, Any]:
     params = call.params
-    config: dict[str, Any] = {"maxOutputTokens": cap_of(call)}
+    cap = cap_of(call)
+    config: dict[str, Any] = {"maxOutputTokens": cap} if cap else {}
     temperature = params.get("temperature", call.temperature)
     if temperature is not None:
         config["temperature"] = temperature

@@ -152,6 +152,14 @@ class Gauge(Verdicts):
         span = self.period + self.margin
         return [sent.at + span for sent in self._log.live]
 
+    def returning(self, now: float, parts: int) -> list[tuple[float, float]]:
+        """(moment, how many) of the places that are taken come free, in at most so many parts, the first first."""
+        self._expire(now)
+        live, span = self._log.live, self.period + self.margin
+        size = max(1, -(-len(live) // parts))
+        ends = range(size - 1, len(live) + size - 1, size)
+        return [(live[min(n, len(live) - 1)].at + span, float(min(size, len(live) - n + size - 1))) for n in ends]
+
     def recall(self, at: float, now: float, amount: float) -> None:
         if at > now - self.period - self.margin:
             for _ in range(max(1, round(amount))):

@@ -132,6 +132,15 @@ class TokenWindow:
             self._services.append(entry.at - entry.sent)
             self._charge(entry)
 
+    def returning(self, now: float, parts: int) -> list[tuple[float, float]]:
+        """(moment, how much) of what is taken comes free, in at most so many parts and what is in flight, last."""
+        self._expire(now)
+        log, span = list(self._log), self.period + self.margin
+        size = max(1, -(-len(log) // parts))
+        cuts = [log[n : n + size] for n in range(0, len(log), size)]
+        ends = [(cut[-1].at + span, sum(entry.amount for entry in cut)) for cut in cuts]
+        return [*ends, (now + span, self._pending)] if self._pending else ends
+
     def used(self, now: float) -> float:
         self._expire(now)
         return self._charged + self._pending

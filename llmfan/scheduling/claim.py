@@ -12,8 +12,8 @@ class Claim:
     """A job and the lane it goes to, with what it holds of every limit. It is settled exactly once."""
 
     __slots__ = (
-        "attempt", "booked", "cost", "dropped", "entries", "job", "lane", "learners", "meters", "sent", "stamp",
-        "turn", "twin", "worst",
+        "attempt", "booked", "cost", "dropped", "entries", "job", "lane", "learners", "meters", "sent", "settled",
+        "stamp", "turn", "twin", "worst",
     )  # fmt: skip
 
     def __init__(self, job: Job, lane: Lane, cost: Cost, worst: float, entries: list[Entry], sent: float):
@@ -27,4 +27,5 @@ class Claim:
         self.stamp = ""  # UTC, once it has left
         self.turn = self.attempt = 0
         self.twin: Claim | None = None  # the other one of a hedged pair, while both are in flight
+        self.settled = False  # what it held is free again
         self.dropped = False  # its twin has answered: nothing that comes of it counts

@@ -18,6 +18,7 @@ from llmfan.scheduling import lessons
 from llmfan.scheduling.accounts import Accounts, Again
 from llmfan.scheduling.board import Board
 from llmfan.scheduling.claim import Claim
+from llmfan.scheduling.courtesy import ROOM, Courtesy
 from llmfan.scheduling.estimate import Estimator, dollars
 from llmfan.scheduling.failover import Policy, charge, eligible, eligible_for, is_exhausted, too_large
 from llmfan.scheduling.finish import Finish
@@ -86,6 +87,7 @@ class Dispatcher:
         self._deadline_look = -math.inf if deadline is not None else math.inf
         if sticky is not None and "" in waiting.feeds:
             waiting.feeds[""] = Shelf(waiting.feeds[""], sticky, self.finish.takes, speed)
+        self.courtesy = Courtesy(speed)
         self._held_by: dict[Meter, list[Lane]] = {}  # lanes that wait for a limit's moment
 
     # -------------------------------------------------------------- deciding
@@ -108,7 +110,7 @@ class Dispatcher:
             self._board.wake_idle()
         if self.accounts is not None and self.accounts.review(now):
             self.look_again()
-        while self.in_flight < self.concurrency and not self.stopped and (table is None or waiting.offers):
+        while self.in_flight < self.concurrency and not self.stopped and waiting.offers:
             lane = self._board.next_ready()
             if lane is None:
                 break
@@ -217,6 +219,9 @@ class Dispatcher:
             if at > now:
                 assert meter is not None
                 self._wait(lane, at, meter.axis, is_quota(meter.axis), meter)
+                return None
+            if job.batch and (free := self.courtesy.until(lane, cost, now)) > now:
+                self._wait(lane, free, ROOM)
                 return None
             self.waiting.remove(job, came_back, lane.number)
             return self._claim(job, lane, cost, worst, now)
@@ -396,7 +401,8 @@ class Dispatcher:
         What had left may be billed all the same. What never left (`left` False) costs nothing.
         """
         if left:
-            self._free(claim, claim.cost, now, claim.worst if claim.stamp else 0.0)
+            cost, spent = self.estimator.so_far(claim.job, claim.lane, claim.cost), claim.worst if claim.stamp else 0.0
+            self._free(claim, cost, now, spent)
             lessons.lost(claim.meters, claim.learners, claim.entries, now)
         else:
             self._free(claim, FREE, now, 0.0)
@@ -408,6 +414,7 @@ class Dispatcher:
             self._return(claim.job)
 
     def _free(self, claim: Claim, cost: Cost, now: float, spent: float) -> None:
+        claim.settled = True
         lane, provider = claim.lane, claim.lane.provider
         for meter, entry in zip(claim.meters, claim.entries, strict=True):
             meter.settle(entry, cost[meter.unit], now)
@@ -435,7 +442,16 @@ class Dispatcher:
 
     # -------------------------------------------------------------- jobs that came back, lanes that wait
 
+    def submit(self, job: Job, now: float) -> None:
+        """A call comes in, where the fleet is kept running. One that somebody waits for goes ahead of batches."""
+        if not job.batch:
+            self.courtesy.called(now)
+            self._board.wake([x for x in self.lanes if x.standing is Standing.TIMED and x.waits_for == ROOM])
+        self._return(job)
+
     def _return(self, job: Job) -> None:
+        if job.gone:
+            return
         self.waiting.put_back(job)
         self.changed = True
 

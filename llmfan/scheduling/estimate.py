@@ -87,6 +87,13 @@ class Estimator:
             tokens_out = min(tokens_out, seen.share(lane.in_flight) if seen else PRIOR_OUTPUT)
         return lane.cost(tokens_in, tokens_out, self.neurons(name, tokens_in, tokens_out))
 
+    def so_far(self, job: Job, lane: Lane, cost: Cost) -> Cost:
+        """What a cancelled request is taken to have cost: of a caller's the prompt and what had come of the answer."""
+        if job.caller is None or lane.precharge or not lane.counts_tokens:
+            return cost
+        tokens_in, tokens_out = cost[2], min(cost[3], job.caller.heard / CHARS_PER_TOKEN)
+        return lane.cost(tokens_in, tokens_out, self.neurons(lane.target.name, tokens_in, tokens_out))
+
     def recall_most(self, name: str, tokens_in: int, tokens_out: int) -> None:
         """The largest counts of earlier sessions: until an answer has come in this one, nothing is taken for less."""
         most = self._most.setdefault(name, _Most())

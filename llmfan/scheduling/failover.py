@@ -32,6 +32,8 @@ def charge(job: Job, failure: Failure, lane: Lane, policy: Policy) -> bool:
     unprocessed (free: only the scope is ruled out, and that needs nothing of the job).
     """
     job.last = failure
+    if job.caller is not None and job.caller.committed:
+        return True  # somebody has the beginning of an answer: no other can follow it
     if failure.ambiguous:
         job.ambiguous += 1
     if not failure.free:

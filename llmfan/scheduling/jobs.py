@@ -114,7 +114,7 @@ class Job:
     @property
     def place(self) -> tuple[Any, ...]:
         """Jobs with the same place may go to the same lanes."""
-        return (self.only, self.banned, self.avoid, self.pinned, self.ambiguous > 0)
+        return (self.only, self.banned, self.avoid, self.pinned, self.ambiguous > 0, self.batch)
 
 
 class Supply(Protocol):
