@@ -26,7 +26,7 @@ from llmfan.measures.accumulate import Accumulator
 from llmfan.measures.recent import Recent
 from llmfan.options import RunOptions
 from llmfan.overview import Overview
-from llmfan.ports import Ledger
+from llmfan.ports import Clock, Ledger, Transport
 from llmfan.records import Prompt
 from llmfan.runfile import redactor
 from llmfan.scheduling.jobs import Job
@@ -45,7 +45,8 @@ class Engine:
     """`async with Engine(…) as engine`: open while the block runs; what is in flight at its end is cancelled.
 
     `env`: for proxies. `queue`: how many calls may wait, interactive and batch ones apart. `say` is told what a person
-    should know (a key that is out, a provider that is left alone), without secrets. The ledger is closed at the end.
+    should know (a key that is out, a provider that is left alone), without secrets. The ledger is closed at the end, and
+    so is `transport` (the network where none is given).
     """
 
     overview: Overview
@@ -60,12 +61,15 @@ class Engine:
         ledger: Ledger | None = None,
         queue: int = QUEUE,
         say: Callable[[str], None] = lambda text: None,
+        clock: Clock = time.perf_counter,
+        transport: Transport | None = None,
     ):
         self.fleet, self.options = fleet, replace(options, callers=True, hedge=False, rate=None, sticky=None)
         self.redact = redactor(fleet)
         self._env, self._bound = env, queue
         self._ledger: Ledger = ledger or MemoryLedger()
         self._say = say
+        self._clock, self._transport = clock, transport
         self._stack = AsyncExitStack()
         self._serial = 0
         self._stem = f"{Random().getrandbits(40):010x}"
@@ -84,7 +88,7 @@ class Engine:
         await self._stack.aclose()
 
     async def _open(self) -> None:
-        options, stack, clock = self.options, self._stack, time.perf_counter
+        options, stack, clock = self.options, self._stack, self._clock
         stack.callback(self._ledger.close)
         moments = self._moments = Moments(clock, dt.datetime.now(dt.UTC))
         answers = Answers(options.seed)
@@ -98,7 +102,7 @@ class Engine:
         dispatcher = dispatcher_of(self.fleet, crew, options, queue, lambda text: self._say(self.redact(text)))
         clerk = Bookkeeper(self._ledger, dispatcher, moments.unix, options.speed)
         clerk.recall(clock())
-        transport = network(options, clock)
+        transport = self._transport or network(options, clock)
         stack.push_async_callback(transport.close)
         accumulator, recent = Accumulator(), Recent()
         scribe = Scribe(

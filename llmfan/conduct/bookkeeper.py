@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from llmfan.conduct.tallies import Tallies
-from llmfan.entries import Elsewhere, KeyState
+from llmfan.entries import Elsewhere, KeyState, Tally
 from llmfan.limits.window import Calendar
 from llmfan.ports import Ledger
 from llmfan.records import Booking, Known
@@ -29,6 +29,8 @@ class Bookkeeper:
         self.tallies = Tallies()
         self._kept_at = self._flushed_at = -math.inf
         self._told: dict[tuple[str, str], KeyState] = {}
+        #: Told of every lot of tallies that goes into the ledger, where somebody keeps count.
+        self.tallied: Callable[[Sequence[Tally]], None] = lambda tallies: None
 
     def recall(self, now: float) -> set[tuple[str, str]]:
         """Tells the limits what earlier runs learned and spent. Gives the (owner, axis) of those that had spent."""
@@ -71,23 +73,24 @@ class Bookkeeper:
         if now - self._kept_at >= KEEP_S:
             self.keep(now)
         elif now - self._flushed_at >= FLUSH_S:
-            self._flush(now)
+            self.flush(now)
         stirred, self._neighbours.stirred = self._neighbours.stirred, False  # by what was heard while writing as well
         return stirred or elsewhere is not None
 
     def keep(self, now: float) -> None:
         """What is known by now of limits, answers and accounts."""
         self._kept_at = now
-        self._flush(now)
+        self.flush(now)
         self._ledger.keep(known_of(self._dispatcher, self._wall(now)))
 
-    def _flush(self, now: float) -> None:
+    def flush(self, now: float) -> None:
         """What was answered, what others were heard to have spent, and which keys are otherwise than they were."""
         self._flushed_at = now
         days = {m for lane in self._dispatcher.lanes for m in lane.meters if isinstance(m, Calendar)}
         self._write_after(now, [meter for meter in days if meter.strangers])
         if tallies := self.tallies.taken():
             self._ledger.tally(tallies)
+            self.tallied(tallies)
         states = conditions(self._dispatcher.lanes, self.tallies.answered, now, self._wall, self._speed)
         news = [state for state in states if _differs(self._told.get((state.key, state.model)), state)]
         if news:

@@ -47,6 +47,7 @@ def behind(dispatcher: Dispatcher, job: Job, now: float) -> float:
     rate = sum(group.pace.limit / group.pace.period for group in groups)
     ahead = [jobs for jobs in dispatcher.waiting.back.values() if jobs[0].batch <= job.batch]
     mine = sum(len(jobs) for jobs in ahead if any(eligible(lane, jobs[0]) for group in groups for lane in group.lanes))
+    mine -= job in dispatcher.waiting.back.get(job.place, ())
     return mine / rate if rate and math.isfinite(rate) else 0.0
 
 
