@@ -37,10 +37,10 @@ and null lifts one:
 _DEFAULTS = """\
 version: 1
 
-defaults:
-  # Models that reason think first: with less than about 500 tokens they may answer nothing at all.
-  max_tokens: 512
-  timeout: 60
+# What a request is sent with that says nothing itself. A batch has 512 tokens and 60 seconds if nothing stands here;
+# callers of `llmfan serve` and of the Python API then have no cap, and ten minutes.
+# Models that reason think first: with less than about 500 tokens they may answer nothing at all.
+# defaults: {max_tokens: 512, timeout: 60}
 
 providers:
 """
