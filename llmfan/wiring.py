@@ -127,7 +127,7 @@ class Crew:
             temperature=provider.temperature,
             params={**provider.params, **model.params},
             stream=True if stream is None else stream,
-            capped=not options.callers or provider.capped or model.max_tokens is not None,
+            capped=_capped(options, provider, model),
             forced_max_tokens=options.max_tokens,
             forced_temperature=options.temperature,
             forced_params=options.params,
@@ -139,6 +139,11 @@ class Crew:
         from llmfan.transports.http import proxy_for
 
         return proxy_for(url, self._env)
+
+
+def _capped(options: RunOptions, provider: Provider, model: ModelSettings) -> bool:
+    """Callers set their own caps, but where the file says one, or a bound on the cost needs one."""
+    return not options.callers or provider.capped or model.max_tokens is not None or options.max_cost is not None
 
 
 def _unasked(preset: Preset) -> Preset:

@@ -70,6 +70,8 @@ def _of(dispatcher: Dispatcher, lane: Lane, job: Job, now: float) -> Prospect:
         )
     if ready != SETTLE and ready > at and meter is not None:
         at, spent, why = ready, is_quota(meter.axis), f"{lane.target.key}: {meter.axis}"
+    if not dispatcher.in_flight and not dispatcher.purse.covers(dispatcher.worst_of(job, lane)):
+        return Prospect(math.inf, False, dispatcher.purse.words())
     group = lane.group
     if group.paced and not group.permit and (spec := group.pace.spec()) is not None:
         at = max(at, group.last_send + 1.0 / spec[1])

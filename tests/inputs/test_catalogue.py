@@ -259,7 +259,7 @@ def default_fleet() -> dict[str, Any]:
 def test_the_default_fleet_is_every_free_preset_and_one_paid_fallback() -> None:
     """A free provider left out is capacity nobody finds; a second paid one is money nobody meant to spend."""
     fleet = default_fleet()
-    assert fleet["version"] == 1 and fleet["defaults"] == {"max_tokens": 512, "timeout": 60}
+    assert fleet["version"] == 1 and "defaults" not in fleet  # a cap would cut off what callers of `serve` ask for
     free = {n for n in NAMES if preset(n).status in ("free", "trial")}
     assert set(fleet["providers"]) == free | {"openai"}
     paid = {n: p for n, p in fleet["providers"].items() if p.get("paid")}
