@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from llmfan.measures.sketch import Sketch
+from llmfan.scheduling.open_loop import Timetable
 
 #: llmfan itself held the run back if its loop was late by more than this, one time in a hundred,
 LAG_LIMIT_S = 0.1
@@ -32,6 +33,15 @@ class Arrivals(Struct, frozen=True, kw_only=True):
     sent: int
     sent_s: float
     capped: int
+
+
+def arrivals(table: Timetable | None, places: int) -> Arrivals | None:
+    if table is None:
+        return None
+    return Arrivals(
+        places=places, planned=table.planned, planned_s=table.planned_s, sent=table.sent, sent_s=table.sent_s,
+        capped=table.capped,
+    )  # fmt: skip
 
 
 class Audit:

@@ -15,7 +15,8 @@ from llmfan.errors import UserError
 from llmfan.inputs.digests import Digests
 from llmfan.marks import job_mark, short_mark
 from llmfan.measures.accumulate import Accumulator
-from llmfan.outputs.journal import ATTEMPTS, RESULTS, InFlightNote, left_in_flight, read_lines, repair
+from llmfan.options import RunOptions
+from llmfan.outputs.journal import ATTEMPTS, RESULTS, InFlightNote, RunJournal, left_in_flight, read_lines, repair
 from llmfan.records import AttemptLine, ResultLine
 from llmfan.scheduling.memory import Sent
 from llmfan.scheduling.spending import Spent
@@ -190,6 +191,22 @@ def lost(note: InFlightNote, simulated: bool) -> AttemptLine:
         billed="unknown", retry_after_s=None, input_tokens=None, output_tokens=None, usage_source=None, ttfo_s=None,
         sent_s=note.sent_s, repeat=note.repeat, turn=note.turn, itl_ms=[], ambiguous=True, simulated=simulated,
     )  # fmt: skip
+
+
+def note_lost(past: Past, journal: RunJournal, accumulator: Accumulator, options: RunOptions) -> str:
+    """Writes down which requests were in flight when the run was cut off; gives what there is to say of them."""
+    for line in (*past.missing, *(lost(note, options.simulate) for note in past.in_flight)):
+        journal.attempt(line)
+        accumulator.attempt(line)
+        past.recent.add(line)
+    if not past.in_flight:
+        return ""
+    ids = ", ".join(sorted({note.id for note in past.in_flight}))
+    again = "they are not sent again (--max-ambiguous 0)" if options.max_ambiguous == 0 else "sent again"
+    return (
+        f"{len(past.in_flight)} requests were in flight when the run was cut off and may have been billed; "
+        f"{again}: {ids}"
+    )
 
 
 def restore_unanswered(folder: Path, mode: str) -> None:

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 
-from llmfan.audit import Arrivals, Audit
+from llmfan.audit import Audit, arrivals
 from llmfan.carrying import warning as too_fast
 from llmfan.conduct.attempt import Attempts
 from llmfan.conduct.bookkeeper import Bookkeeper
@@ -38,8 +38,9 @@ from llmfan.outputs.journal import RUN, SUMMARY, RunJournal, create_folder, lock
 from llmfan.outputs.live import RunView, observer
 from llmfan.ports import Ledger
 from llmfan.records import Prompt
-from llmfan.replay import Past, lost, replay, restore_unanswered
+from llmfan.replay import Past, note_lost, replay, restore_unanswered
 from llmfan.runfile import check_same, new_header, redactor, stamp
+from llmfan.scheduling.dispatcher import Dispatcher
 from llmfan.scheduling.memory import remember
 from llmfan.scheduling.spending import recall_spent
 from llmfan.settings import Fleet
@@ -48,8 +49,13 @@ from llmfan.summary import document
 from llmfan.surroundings import catch_signals, loop_factory, spelled_moment
 from llmfan.wiring import Crew, Moments, build_dispatcher, expect, network, scopes
 
+if TYPE_CHECKING:
+    from llmfan.overview import Overview
+
 #: Grades an answer: 1 right, 0 wrong, between them partly; None: it could not be judged.
 Grade = Callable[[Prompt, str], float | None]
+#: What is open while a run goes on, and may look at it.
+Beside = Callable[["Overview"], AbstractAsyncContextManager[None]]
 
 
 class Outcome(Struct, kw_only=True):
@@ -61,7 +67,7 @@ class Outcome(Struct, kw_only=True):
 
 
 class Session:
-    """One `llmfan run`. `resume` goes on with what `folder` holds."""
+    """One `llmfan run`. `resume` goes on with what `folder` holds; `beside` is open while it goes on."""
 
     def __init__(
         self,
@@ -78,6 +84,7 @@ class Session:
         gates: Sequence[Gate] = (),
         aborts: Sequence[Gate] = (),
         grade: Grade | None = None,
+        beside: Beside | None = None,
     ):
         self.fleet, self.prompts, self.options, self.folder = fleet, prompts, options, folder
         self.env, self.resume, self.quiet = env, resume, quiet
@@ -87,7 +94,7 @@ class Session:
             graded=grade is not None, judges_all=getattr(grade, "judges_all", False), mode=options.mode,
             prompts=prompts.count,
         )  # fmt: skip
-        self.gates, self.grade = gates, grade
+        self.gates, self.grade, self.beside = gates, grade, beside
         self.gatekeeper = Gatekeeper(aborts, self.accumulator)
         self.audit = Audit()
         self.redact = redactor(fleet)
@@ -107,7 +114,10 @@ class Session:
         write_whole(self.folder / RUN, header)  # first: from here on the folder can be resumed
         journal = RunJournal(self.folder, self.options.concurrency, lock)
         try:
-            self._tell_lost(past, journal)
+            if past.torn:
+                self._say(f"{self.folder}: a torn last line was cut off (kept beside it as .torn)")
+            if said := note_lost(past, journal, self.accumulator, self.options):
+                self._say(said)
             journal.open_slots()
             with asyncio.Runner(loop_factory=loop_factory()) as runner:
                 outcome = runner.run(self._conduct(journal, past, header))
@@ -146,28 +156,6 @@ class Session:
         header["started_at"] = before.get("started_at", header["started_at"])
         header["sessions"] = [*before.get("sessions", []), *header["sessions"]]
         return past, header
-
-    def _tell_lost(self, past: Past, journal: RunJournal) -> None:
-        """Writes down and says which requests were in flight when the run was cut off."""
-        if past.torn:
-            self._say(f"{self.folder}: a torn last line was cut off (kept beside it as .torn)")
-        for line in past.missing:
-            journal.attempt(line)
-            self.accumulator.attempt(line)
-            past.recent.add(line)
-        if not past.in_flight:
-            return
-        for note in past.in_flight:
-            line = lost(note, self.options.simulate)
-            past.recent.add(line)
-            journal.attempt(line)
-            self.accumulator.attempt(line)
-        ids = ", ".join(sorted({note.id for note in past.in_flight}))
-        again = "they are not sent again (--max-ambiguous 0)" if self.options.max_ambiguous == 0 else "sent again"
-        self._say(
-            f"{len(past.in_flight)} requests were in flight when the run was cut off and may have been billed; "
-            f"{again}: {ids}"
-        )
 
     # -------------------------------------------------------------- the present
 
@@ -210,7 +198,9 @@ class Session:
                 journal, self.accumulator, start=moments.start, started_at=moments.started_at, offset=past.offset,
                 simulated=options.simulate, grade=self.grade,
             )  # fmt: skip
-            scribe.tallies = None if options.simulate else clerk.tallies
+            scribe.tallies = None if options.simulate and self.beside is None else clerk.tallies
+            if self.beside is not None:
+                await stack.enter_async_context(self._beside(self.beside, dispatcher, clerk, scribe, moments, total))
             attempts = Attempts(
                 dispatcher, crew.speakers, transport, scribe, clock, options.warmup, self.redact,
                 sent_by=past.spent.sent_by,
@@ -231,6 +221,19 @@ class Session:
                 watcher.close()
             return self._sum_up(run, crew, total, header, clock())
 
+    def _beside(
+        self, beside: Beside, dispatcher: Dispatcher, clerk: Bookkeeper, scribe: Scribe, moments: Moments, total: int
+    ) -> AbstractAsyncContextManager[None]:
+        from llmfan.measures.recent import Recent
+        from llmfan.overview import Overview
+
+        scribe.recent = Recent(scribe.offset)
+        overview = Overview(
+            self.fleet, dispatcher, clerk, self.ledger, self.accumulator, scribe.recent, moments, self.redact,
+            total=total, simulated=self.options.simulate, speed=self.options.speed,
+        )  # fmt: skip
+        return beside(overview)
+
     def _sum_up(self, run: Run, crew: Crew, total: int, header: dict[str, Any], now: float) -> Outcome:
         unsent = max(0, total - self.accumulator.done)
         places = scopes(crew.lanes, self.options.mode)
@@ -249,9 +252,10 @@ class Session:
         )
         if not run.signal:
             self.gatekeeper.look(math.inf)  # a run that ended sooner than anybody looked
+        arrived = arrivals(run.dispatcher.waiting.table, len(places))
         summary = document(
             self.accumulator, crew.lanes, run={k: v for k, v in header.items() if k != "fleet"},
-            nearness=nearness, client=self.audit.document(run.lag, _arrivals(run, len(places))), unsent=unsent, now=now,
+            nearness=nearness, client=self.audit.document(run.lag, arrived), unsent=unsent, now=now,
             gates=self.gates, aborts=self.gatekeeper.verdicts,
         )  # fmt: skip
         if run.dispatcher.purse.passed:
@@ -275,16 +279,6 @@ class Session:
     def _say(self, text: str) -> None:
         if not self.quiet:
             print(text, file=sys.stderr)
-
-
-def _arrivals(run: Run, places: int) -> Arrivals | None:
-    table = run.dispatcher.waiting.table
-    if table is None:
-        return None
-    return Arrivals(
-        places=places, planned=table.planned, planned_s=table.planned_s, sent=table.sent, sent_s=table.sent_s,
-        capped=table.capped,
-    )  # fmt: skip
 
 
 def _simulated(fleet: Fleet, options: RunOptions, answers: Answers) -> AbstractAsyncContextManager[dict[str, str]]:

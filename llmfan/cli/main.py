@@ -14,6 +14,7 @@ from llmfan.cli.plan import plan
 from llmfan.cli.probe import probe
 from llmfan.cli.report import report
 from llmfan.cli.run import run
+from llmfan.cli.serve import serve
 from llmfan.cli.status import status
 from llmfan.cli.version import show_version
 
@@ -33,6 +34,7 @@ app.command(epilog="Example: llmfan plan prompts.jsonl -p providers.yaml --what-
 app.command(epilog="Example: llmfan run prompts.jsonl -p providers.yaml --limit 100")(run)
 app.command(epilog="Example: llmfan report runs/NAME; in CI: llmfan report RUN --md -")(report)
 app.command(epilog="Example: llmfan compare BASE NEW --fail-if 'latency_p50 > +10%'")(compare)
+app.command(epilog="Example: llmfan serve; first look, without any key: llmfan serve --simulate")(serve)
 
 
 @app.callback(invoke_without_command=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +17,7 @@ from llmfan.cli.version import show_version
 if TYPE_CHECKING:
     from llmfan.inputs.prompts import PromptSet
     from llmfan.options import RunOptions
+    from llmfan.session import Beside
     from llmfan.settings import Fleet
 
 _SETTINGS, _WHICH, _BOUNDS, _INPUT, _GENERAL = "Request settings", "Which prompts, where", "Bounds", "Input", "General"
@@ -67,6 +70,8 @@ def run(
     expect_field: Annotated[str | None, typer.Option("--expect-field", metavar="NAME", help="The field that holds the expected answer.", rich_help_panel=_INPUT)] = None,
     id_field: Annotated[str | None, typer.Option("--id-field", metavar="NAME", help="The field that holds the id.", rich_help_panel=_INPUT)] = None,
     template: Annotated[str | None, typer.Option("--template", metavar="TEXT|@FILE", help="Makes the prompt; {{name}} takes vars.name or the line's field.", rich_help_panel=_INPUT)] = None,
+    dashboard: Annotated[bool, typer.Option("--dashboard", help="A page on loopback that shows the run while it goes on.", rich_help_panel=_GENERAL)] = False,
+    dashboard_port: Annotated[int, typer.Option("--dashboard-port", metavar="N", min=0, max=65535, help="Its port, or the next one that is free; 0: any.", rich_help_panel=_GENERAL)] = 8765,
     providers: Annotated[str | None, typer.Option("--providers", "-p", metavar="FILE", envvar="LLMFAN_PROVIDERS", help="The providers file; default ./providers.yaml.", rich_help_panel=_GENERAL)] = None,
     env_file: Annotated[str | None, typer.Option("--env-file", metavar="FILE", help="Variables; default ./.env where there is one.", rich_help_panel=_GENERAL)] = None,
     state: Annotated[str | None, typer.Option("--state", metavar="FILE", envvar="LLMFAN_STATE", help="The ledger: what earlier runs learned and spent; default in your state folder.", rich_help_panel=_GENERAL)] = None,
@@ -98,7 +103,7 @@ def run(
     try:
         code = _execute(
             prompts, options, out, resume, dry_run, providers, env_file, state, only, exclude, json_, quiet, verbose,
-            scores.Files(junit=junit, summary_md=summary_md),
+            scores.Files(junit=junit, summary_md=summary_md), dashboard_port if dashboard else None,
         )  # fmt: skip
     except BrokenPipeError:
         raise
@@ -114,7 +119,7 @@ def run(
 def _execute(
     path: str, options: RunOptions, out: str | None, resume: bool, dry_run: bool, providers: str | None,
     env_file: str | None, state: str | None, only: list[str] | None, exclude: list[str] | None, json_: bool, quiet: bool, verbose: bool,
-    files: scores.Files,
+    files: scores.Files, dashboard: int | None,
 ) -> int:  # fmt: skip
     """Load, check, run, print."""
     from llmfan.folders import choose_folder
@@ -140,11 +145,11 @@ def _execute(
     if not resume:
         refuse_other_run(folder)
     source = str(folder / "prompts.jsonl") if path == "-" and resume else path
-    with given.prompt_set(source, options, folder) as prompts:
+    with given.prompt_set(source, options, folder) as prompts, _shown(dashboard) as beside:
         ledger = None if options.simulate else given.ledger(state, given.whole(fleet, env, only, exclude))
         session = Session(
             fleet, prompts, options, folder, env=env, resume=resume, quiet=quiet, args=sys.argv[1:], ledger=ledger,
-            gates=gates, aborts=aborts, grade=grade,
+            gates=gates, aborts=aborts, grade=grade, beside=beside,
         )  # fmt: skip
         outcome = session.execute()
     scores.tell_faults(grade)
@@ -162,6 +167,23 @@ def _execute(
     if outcome.summary["totals"]["unsent"] and not quiet:
         print(f"{outcome.summary['totals']['unsent']} prompts are left; go on with: {_resume_command(folder)}", file=sys.stderr)
     return scores.written(files, outcome, folder)
+
+
+@contextmanager
+def _shown(port: int | None) -> Iterator[Beside | None]:
+    """`--dashboard`: its port is taken before the run begins, and told."""
+    if port is None:
+        yield None
+        return
+    from llmfan.server.watching import Place
+
+    place = Place(port)
+    try:
+        taken = f" (port {port} is in use)" if port not in (0, place.port) else ""
+        print(f"dashboard: {place.url}{taken}", file=sys.stderr, flush=True)
+        yield lambda overview: place.shows(overview, given.tell)
+    finally:
+        place.close()
 
 
 def _print_requests(fleet: Fleet, prompts: PromptSet, options: RunOptions) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from llmfan.conduct.run import TICK_S, Run
 from llmfan.conduct.ticket import Refusal, Ticket
-from llmfan.records import Failure
+from llmfan.records import Failure, ResultLine
 from llmfan.scheduling.claim import Claim
 from llmfan.scheduling.jobs import Job
 from llmfan.scheduling.prospects import Prospect, behind, prospect
@@ -48,7 +48,7 @@ class Service(Run):
         job, now = ticket.job, self._clock()
         self._tickets[job] = ticket
         self.quiet.clear()
-        ticket.result.add_done_callback(lambda _: self._forget(job))
+        ticket.result.add_done_callback(lambda result: self._over(ticket, result))
         if self.closing:
             self._refuse(job, _CLOSING)
             return
@@ -195,6 +195,13 @@ class Service(Run):
         failure = job.last if refusal.why == "nothing_left" and job.last is not None else None
         kind = failure.kind if failure is not None else _KINDS[refusal.why]
         self.scribe.never_served(job, Failure(kind=kind, scope="request", message=refusal.message))
+
+    def _over(self, ticket: Ticket, result: asyncio.Future[ResultLine]) -> None:
+        """Who waited for it has it; or was cancelled while it waited, and with it the call."""
+        if result.cancelled():
+            self.withdraw(ticket)
+        else:
+            self._forget(ticket.job)
 
     def _forget(self, job: Job) -> None:
         self._tickets.pop(job, None)

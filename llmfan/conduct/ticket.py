@@ -53,6 +53,7 @@ class Ticket:
         self._relay: Relay | None = None
         self._held: list[bytes] = []
         self._came = asyncio.Event()
+        self.result.add_done_callback(lambda _: self._came.set())  # cancelled from outside, it is over as well
 
     @property
     def attempts(self) -> int:

@@ -1,4 +1,4 @@
-"""An answer as it comes, told again in the form of callers: chunks of chat completions, whatever the provider speaks."""
+"""An answer as it comes, told again in the form of callers: chunks of chat completions, whoever speaks."""
 
 from __future__ import annotations
 
@@ -30,16 +30,17 @@ class Relay:
     """
 
     __slots__ = (
-        "_arguments", "_changed", "_failed", "_finished", "_last", "_native", "_spoken", "_start", "_texts",
+        "_arguments", "_changed", "_finished", "_head", "_last", "_model", "_native", "_spoken", "_start", "_texts",
         "_thoughts", "_usage", "_usage_chunk",
     )  # fmt: skip
 
     def __init__(self, head: Head, model: str, *, native: bool, usage: bool):
-        self._start = _start(head.id, head.created, model)
+        self._head, self._model = head, model
+        self._start = _start(head, model, {})
         self._native, self._usage = native, usage
         self._usage_chunk = b""  # as the server gave it
         self._last: dict[str, Any] | None = None  # the server's last chunk
-        self._spoken = self._finished = self._failed = False  # something has passed; a reason to stop; an error came
+        self._spoken = self._finished = False  # something has passed; a reason to stop has
         self._changed = False
         self._texts = self._thoughts = 0  # how many pieces of the reader's have been told
         self._arguments: list[int] = []  # of each tool call, how many characters of its arguments
@@ -47,15 +48,14 @@ class Relay:
     def take(self, events: list[bytes], reader: Reading) -> list[bytes]:
         """Chunks for events that the reader has just read."""
         if self._native:
-            return self._passed(events)
+            return self._passed(events, reader._error is not None or reader._finish == "error" or bool(reader._garbled))
         return self._retold(reader)
 
     def end(self, answer: Answer, usage: Usage) -> list[bytes]:
         """What is still to be said when the answer is whole: all of it, where nothing was streamed."""
         chunks = self._missing(answer)
         if self._last is not None and not (self._finished and self._usage_chunk):
-            last = self._last  # what is added to a server's chunks has their head
-            self._start = _start(last.get("id"), last.get("created"), last.get("model"))
+            self._start = _start(self._head, self._model, self._last)
         if not self._finished:
             chunks.append(self._chunk({}, finish_of(answer)))
             self._finished = True
@@ -66,51 +66,45 @@ class Relay:
 
     # ---------------------------------------------------------------- the provider's own chunks
 
-    def _passed(self, events: list[bytes]) -> list[bytes]:
+    def _passed(self, events: list[bytes], failed: bool) -> list[bytes]:
+        """`failed`: one of these events has ended the stream; it does not pass, nor do those after it."""
         chunks: list[bytes] = []
         for payload in events:
-            if self._failed:
-                break
             try:
                 chunk = _decode(payload)
                 clean = chunk.__class__ is dict and b"\n" not in payload and b"\r" not in payload
             except DECODE_FAULTS:
-                chunk, clean = plain(payload), False  # bad UTF-8 and halves of characters: read as the reader does
-            if not clean:
-                chunk = chunk[0] if chunk.__class__ is list and len(chunk) == 1 else chunk
-                if chunk.__class__ is not dict:
-                    continue
-            choices = chunk.get("choices")
-            if error_in(chunk) is not None:
-                self._failed = True
-            elif choices.__class__ is list:
-                if chunk.get("usage").__class__ is dict:
-                    self._count(chunk)
-                    clean = False
-                if choices and self._sound(choices):
-                    self._last = chunk
-                    chunks.append(payload if clean and not self._changed else encoded(chunk))
+                chunk, clean = plain(payload), False  # bad UTF-8, halves of characters: read as the reader does
+            if not clean and chunk.__class__ is list and len(chunk) == 1:
+                chunk = chunk[0]
+            if failed and _is_end(chunk):
+                break
+            choices = chunk.get("choices") if chunk.__class__ is dict else None
+            if choices.__class__ is not list:
+                continue
+            if chunk.get("usage").__class__ is dict:
+                self._count(chunk)
+                clean = False
+            if choices and self._look(choices):
+                self._last = chunk
+                chunks.append(payload if clean and not self._changed else encoded(chunk))
         self._spoken = self._spoken or bool(chunks)
         return chunks
 
     def _count(self, chunk: dict[str, Any]) -> None:
-        """Server's counts come once, at the end, to who asked for them; some servers give them beside choices."""
+        """A server's counts come once, at the end, to who asked for them; some give them beside choices."""
         if self._usage:
             self._usage_chunk = encoded(chunk | {"choices": []})
         del chunk["usage"]
 
-    def _sound(self, choices: list[Any]) -> bool:
+    def _look(self, choices: list[Any]) -> bool:
         """Whether they are choices of a chunk. A message in the place of a delta is put right."""
         self._changed = False
         for choice in choices:
             if choice.__class__ is not dict:
                 return False
-            finish = choice.get("finish_reason")
-            if finish is not None:
-                if finish == "error" or choice.get("error"):
-                    self._failed = True
-                    return False
-                self._finished = self._finished or bool(finish)
+            if choice.get("finish_reason"):
+                self._finished = True
             if "delta" not in choice:
                 choice["delta"] = choice.pop("message", None) or {}
                 self._changed = True
@@ -174,7 +168,21 @@ class Relay:
         return self._start + encoded([choice]) + b"}"
 
 
-def _start(ident: Any, created: Any, model: Any) -> bytes:
-    """A chunk's document up to its choices."""
-    document = {"id": ident, "object": "chat.completion.chunk", "created": created, "model": model}
+def _start(head: Head, model: str, like: dict[str, Any]) -> bytes:
+    """A chunk's document up to its choices. What is added to a server's own chunks is `like` them."""
+    document = {
+        "id": like.get("id") or head.id,
+        "object": "chat.completion.chunk",
+        "created": like.get("created") or head.created,
+        "model": like.get("model") or model,
+    }
     return encoded(document)[:-1] + b',"choices":'
+
+
+def _is_end(chunk: Any) -> bool:
+    """Whether this is the event that ended a stream which has failed."""
+    if chunk.__class__ is not dict or chunk.get("error") is not None or error_in(chunk) is not None:
+        return True
+    choices = chunk.get("choices")
+    first = choices[0] if choices.__class__ is list and choices else None
+    return first.__class__ is dict and (first.get("finish_reason") == "error" or bool(first.get("error")))

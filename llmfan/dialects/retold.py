@@ -11,7 +11,7 @@ REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function
 
 
 def finish_of(answer: Answer) -> str:
-    """Some forms call it an ordinary end when tools are called; callers look at the reason before they look for them."""
+    """Some forms call it an ordinary end when tools are called; callers look at the reason first."""
     reason = answer.finish_reason or "stop"
     if answer.tool_calls and reason != "length":
         return "tool_calls"

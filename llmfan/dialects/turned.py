@@ -5,12 +5,22 @@ Prompts and `params` are written in that form; what has no counterpart is left o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
-
+from llmfan.dialects.chat_parts import (
+    calls_in,
+    cap_of,
+    functions_of,
+    inline_of,
+    is_result,
+    is_system,
+    parts_of,
+    result_id,
+    stops_of,
+    system_of,
+    text_of,
+)
 from llmfan.records import Call, Message
 
 #: Fields of the chat-completions form alone.
@@ -18,11 +28,23 @@ FOREIGN = frozenset(
     {"model", "messages", "stream", "stream_options", "n", "seed", "logprobs", "top_logprobs", "logit_bias", "store"}
     | {"presence_penalty", "frequency_penalty", "response_format", "parallel_tool_calls", "user", "reasoning_effort"}
     | {"max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "stop", "tools", "tool_choice"}
+    | {"metadata", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_options", "verbosity"}
+    | {"prompt_cache_retention", "prediction", "modalities", "audio", "web_search_options", "moderation", "min_p"}
+    | {"functions", "function_call", "repetition_penalty", "reasoning", "reasoning_format", "include_reasoning"}
 )
 #: The messages form demands a cap: of a caller who wants none, this one.
 DEMANDED = 8192
-_SYSTEM = ("system", "developer")
-_DATA_URL = re.compile(r"data:([\w/+.-]+);base64,(.*)", re.S)
+_ONE_CALL = "disable_parallel_tool_use"
+_COMMON = {"max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "stop", "tools", "tool_choice"}
+_TURNED = {"seed", "presence_penalty", "frequency_penalty", "response_format"}
+#: Fields that one of the other forms has alone.
+_MESSAGES_ALONE = {"thinking", "mcp_servers", "container", "context_management"}
+_CONTENTS_ALONE = {"generationConfig", "safetySettings", "toolConfig", "cachedContent"}
+#: What each of them has no counterpart for, or none whose answer could be told.
+LACKING = {
+    "messages": FOREIGN - _COMMON - {"user", "parallel_tool_calls", "metadata", "service_tier"} | _CONTENTS_ALONE,
+    "generate_content": FOREIGN - _COMMON - _TURNED | _MESSAGES_ALONE,
+}
 
 
 def to_messages(call: Call) -> dict[str, Any]:
@@ -31,19 +53,18 @@ def to_messages(call: Call) -> dict[str, Any]:
     system = system_of(call.messages)
     if system:
         document["system"] = system
-    document["messages"] = [_message(message) for message in call.messages if message.get("role") not in _SYSTEM]
+    document["messages"] = [_message(message) for message in call.messages if not is_system(message)]
     temperature = params.get("temperature", call.temperature)
     if temperature is not None:
         document["temperature"] = temperature
     document |= {name: params[name] for name in ("top_p", "top_k") if name in params}
     if "stop" in params:
         document["stop_sequences"] = stops_of(params)
-    if params.get("tools"):
-        document["tools"] = [_tool(tool) for tool in params["tools"]]
-    if params.get("tool_choice"):
-        document["tool_choice"] = _tool_choice(params["tool_choice"])
-    if params.get("user"):
-        document["metadata"] = {"user_id": params["user"]}
+    functions, others = functions_of(params)
+    if functions or others:
+        document["tools"] = [*map(_tool, functions), *others]
+        document |= _tool_choice(params)
+    document |= _of_its_own(params)
     return document | {name: value for name, value in params.items() if name not in FOREIGN}
 
 
@@ -53,133 +74,146 @@ def to_contents(call: Call) -> dict[str, Any]:
     system = system_of(call.messages)
     if system:
         document["systemInstruction"] = {"parts": [{"text": system}]}
-    names = _names_of_calls(call.messages)
-    rest = [message for message in call.messages if message.get("role") not in _SYSTEM]
-    document["contents"] = [_content(message, names) for message in rest]
+    document["contents"] = _contents(call.messages)
     own = {name: value for name, value in params.items() if name not in FOREIGN}
-    document["generationConfig"] = _generation(call) | own.pop("generationConfig", {})
-    if params.get("tools"):
-        functions = [tool["function"] for tool in params["tools"] if "function" in tool]
-        document["tools"] = [{"functionDeclarations": functions}] if functions else params["tools"]
-    if isinstance(params.get("tool_choice"), str):
-        mode = {"none": "NONE", "required": "ANY"}.get(params["tool_choice"], "AUTO")
-        document["toolConfig"] = {"functionCallingConfig": {"mode": mode}}
+    document["generationConfig"] = _generation(call)
+    if isinstance(own.get("generationConfig"), dict):
+        document["generationConfig"] |= own.pop("generationConfig")
+    functions, others = functions_of(params)
+    if functions or others:
+        document["tools"] = [{"functionDeclarations": [_declared(f) for f in functions]}] if functions else others
+        document |= _calling(params.get("tool_choice"))
     return document | own
 
 
-def cap_of(call: Call) -> Any:
-    """`max_completion_tokens` is the newer name of the same cap. 0: none."""
-    return call.params.get("max_completion_tokens", call.params.get("max_tokens", call.max_tokens))
-
-
-def stops_of(params: dict[str, Any]) -> list[Any]:
-    stop = params["stop"]
-    return [stop] if isinstance(stop, str) else list(stop or [])
-
-
-def system_of(messages: Iterable[Message]) -> str:
-    return "\n\n".join(filter(None, (_text(m.get("content")) for m in messages if m.get("role") in _SYSTEM)))
-
-
-def _text(content: Any) -> str:
-    if isinstance(content, list):
-        return "".join(_text(part.get("text") if isinstance(part, dict) else part) for part in content)
-    return content if isinstance(content, str) else ""
+# ---------------------------------------------------------------- the messages form
 
 
 def _message(message: Message) -> dict[str, Any]:
     content = message.get("content")
-    if message.get("role") == "tool":
-        result = {"type": "tool_result", "tool_use_id": message.get("tool_call_id"), "content": _text(content)}
+    if is_result(message):
+        result = {"type": "tool_result", "tool_use_id": result_id(message), "content": text_of(content)}
         return {"role": "user", "content": [result]}
-    blocks = [_block(part) for part in content] if isinstance(content, list) else []
-    if message.get("tool_calls"):
-        if isinstance(content, str) and content:
-            blocks.append({"type": "text", "text": content})
-        blocks += [_tool_use(call) for call in message["tool_calls"]]
+    blocks = [_block(part) for part in parts_of(message)]
+    calls = calls_in(message)
+    if calls and isinstance(content, str) and content:
+        blocks.append({"type": "text", "text": content})
+    blocks += [{"type": "tool_use", "id": call.id, "name": call.name, "input": call.arguments} for call in calls]
     return {"role": message.get("role", "user"), "content": blocks or content or ""}
 
 
 def _block(part: Any) -> dict[str, Any]:
     if not isinstance(part, dict):
         return {"type": "text", "text": str(part)}
-    url = _image_url(part)
-    if not url:
+    found = inline_of(part)
+    if found is None or found.kind.startswith("audio/"):
         return part
-    inline = _DATA_URL.match(url)
-    if not inline:
-        return {"type": "image", "source": {"type": "url", "url": url}}
-    return {"type": "image", "source": {"type": "base64", "media_type": inline[1], "data": inline[2]}}
+    source = {"type": "url", "url": found.url}
+    if not found.url:
+        source = {"type": "base64", "media_type": found.kind, "data": found.data}
+    return {"type": "document" if "file" in part else "image", "source": source}
 
 
-def _image_url(part: dict[str, Any]) -> str:
-    image = part.get("image_url")
-    url = image.get("url") if isinstance(image, dict) else image
-    return url if isinstance(url, str) else ""
-
-
-def _tool_use(call: dict[str, Any]) -> dict[str, Any]:
-    function = call.get("function", {})
-    return {
-        "type": "tool_use",
-        "id": call.get("id"),
-        "name": function.get("name"),
-        "input": _decoded(function.get("arguments")),
-    }
-
-
-def _decoded(arguments: Any) -> Any:
-    try:
-        return msgspec.json.decode(arguments or "{}")
-    except (msgspec.DecodeError, TypeError):
-        return {}
-
-
-def _tool(tool: dict[str, Any]) -> dict[str, Any]:
-    function = tool.get("function")
-    if not isinstance(function, dict):
-        return tool
+def _tool(function: dict[str, Any]) -> dict[str, Any]:
     turned = {"name": function.get("name"), "input_schema": function.get("parameters") or {"type": "object"}}
     if function.get("description"):
         turned["description"] = function["description"]
     return turned
 
 
-def _tool_choice(choice: Any) -> dict[str, Any]:
+def _tool_choice(params: dict[str, Any]) -> dict[str, Any]:
+    choice = params.get("tool_choice")
+    single = params.get("parallel_tool_calls") is False
+    if not choice and not single:
+        return {}
     if isinstance(choice, dict):
         function = choice.get("function")
-        return {"type": "tool", "name": function.get("name")} if isinstance(function, dict) else choice
-    return {"type": {"required": "any", "none": "none"}.get(choice, "auto")}
+        turned = {"type": "tool", "name": function.get("name")} if isinstance(function, dict) else dict(choice)
+    else:
+        turned = {"type": {"required": "any", "none": "none"}.get(str(choice), "auto")}
+    if single and turned.get("type") != "none":
+        turned[_ONE_CALL] = True
+    return {"tool_choice": turned}
 
 
-def _names_of_calls(messages: Iterable[Message]) -> dict[str, str]:
-    calls = (call for message in messages for call in message.get("tool_calls") or [])
-    return {call.get("id"): call.get("function", {}).get("name", "") for call in calls}
+def _of_its_own(params: dict[str, Any]) -> dict[str, Any]:
+    """Fields that both forms have under one name, with values of their own."""
+    own: dict[str, Any] = {}
+    metadata = params.get("metadata")
+    if params.get("user"):
+        own["metadata"] = {"user_id": params["user"]}
+    if isinstance(metadata, dict) and metadata.keys() == {"user_id"}:
+        own["metadata"] = metadata
+    if params.get("service_tier") in ("auto", "standard_only"):
+        own["service_tier"] = params["service_tier"]
+    return own
 
 
-def _content(message: Message, names: dict[str, str]) -> dict[str, Any]:
+# ---------------------------------------------------------------- the generateContent form
+
+
+def _contents(messages: Iterable[Message]) -> list[dict[str, Any]]:
+    """Results of calls that were made together stand together: as many as there were calls, or all is refused."""
+    contents: list[dict[str, Any]] = []
+    names: dict[str, str] = {}
+    last = False
+    for message in messages:
+        if is_system(message):
+            continue
+        result = is_result(message)
+        content = _result(message, names) if result else _content(message)
+        if result and last:
+            contents[-1]["parts"] += content["parts"]
+        else:
+            contents.append(content)
+        last = result
+        names |= {call.id: call.name for call in calls_in(message) if isinstance(call.id, str)}
+    return contents
+
+
+def _result(message: Message, names: dict[str, str]) -> dict[str, Any]:
+    ident = result_id(message)
+    name = names.get(ident, message.get("name", "")) if isinstance(ident, str) else message.get("name", "")
+    answer = {"functionResponse": {"name": name, "response": {"result": text_of(message.get("content"))}}}
+    return {"role": "user", "parts": [answer]}
+
+
+def _content(message: Message) -> dict[str, Any]:
     content = message.get("content")
-    if message.get("role") == "tool":
-        name = names.get(message.get("tool_call_id", ""), message.get("name", ""))
-        answer = {"functionResponse": {"name": name, "response": {"result": _text(content)}}}
-        return {"role": "user", "parts": [answer]}
-    parts = [_part(part) for part in content] if isinstance(content, list) else []
-    if isinstance(content, str) and (content or not message.get("tool_calls")):
+    calls = calls_in(message)
+    parts = [_part(part) for part in parts_of(message)]
+    if isinstance(content, str) and (content or not calls):
         parts.append({"text": content})
-    for call in message.get("tool_calls") or []:
-        function = call.get("function", {})
-        parts.append({"functionCall": {"name": function.get("name"), "args": _decoded(function.get("arguments"))}})
+    parts += [{"functionCall": {"name": call.name, "args": call.arguments}} for call in calls]
     return {"role": "model" if message.get("role") == "assistant" else "user", "parts": parts or [{"text": ""}]}
 
 
 def _part(part: Any) -> dict[str, Any]:
     if not isinstance(part, dict):
         return {"text": str(part)}
-    url = _image_url(part)
-    if not url:
-        return {"text": _text(part.get("text"))}
-    inline = _DATA_URL.match(url)
-    return {"inlineData": {"mimeType": inline[1], "data": inline[2]}} if inline else {"fileData": {"fileUri": url}}
+    found = inline_of(part)
+    if found is None:
+        return {"text": text_of(part.get("text"))}
+    if found.url:
+        return {"fileData": {"fileUri": found.url}}
+    return {"inlineData": {"mimeType": found.kind, "data": found.data}}
+
+
+def _declared(function: dict[str, Any]) -> dict[str, Any]:
+    """`parameters` takes a part of JSON Schema there; the other field takes all of it."""
+    turned = {name: function[name] for name in ("name", "description") if function.get(name)}
+    if function.get("parameters"):
+        turned["parametersJsonSchema"] = function["parameters"]
+    return turned
+
+
+def _calling(choice: Any) -> dict[str, Any]:
+    config: dict[str, Any] = {}
+    if isinstance(choice, str):
+        config["mode"] = {"none": "NONE", "required": "ANY"}.get(choice, "AUTO")
+    elif isinstance(choice, dict) and isinstance(choice.get("function"), dict):
+        config = {"mode": "ANY", "allowedFunctionNames": [choice["function"].get("name")]}
+    return {"toolConfig": {"functionCallingConfig": config}} if config else {}
 
 
 def _generation(call: Call) -> dict[str, Any]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from msgspec.structs import replace
+
 from llmfan.entries import Change, Elsewhere, KeyState, Tally
 from llmfan.ledgers.netting import netted
+from llmfan.ledgers.stretches import merge, summed_in
 from llmfan.records import Booking, Known, KnownLimit, KnownTarget
-from llmfan.units import MINUTE
+from llmfan.units import HOUR, MINUTE
 
 #: What `forget` gives where nothing could be dropped in the file.
 NOT_WRITTEN = -1
@@ -27,7 +30,8 @@ class MemoryLedger:
         self._shared: dict[str, str] = {}
         self._states: dict[tuple[str, str], KeyState] = {}
         self._booked: dict[tuple[int, str, str], float] = {}
-        self._tallies: list[Tally] = []
+        self._tallies: dict[tuple[str, str, float, float], Tally] = {}
+        self._summed = 0.0  # the last moment at which old ones were summed
 
     def known(self) -> Known:
         return Known(
@@ -60,10 +64,15 @@ class MemoryLedger:
         return None
 
     def tally(self, tallies: Iterable[Tally]) -> None:
-        self._tallies += tallies
+        for each in tallies:
+            self._add(each)
+            if each.at - self._summed >= HOUR:
+                self._summed = each.at
+                self._sum_up(each.at - 2 * HOUR)
 
     def tallied(self, since: float) -> list[Tally]:
-        return [tally for tally in self._tallies if tally.at + tally.span > since]
+        found = [replace(each, latencies=dict(each.latencies)) for each in self._tallies.values()]
+        return sorted((each for each in found if each.at + each.span > since), key=lambda each: each.at)
 
     def changes(self, since: float) -> list[Change]:
         return []
@@ -77,5 +86,21 @@ class MemoryLedger:
             del self._states[state]
         return len(dropped) + len(lifted) if self._kept else NOT_WRITTEN
 
+    def version(self) -> int:
+        """There is nobody else."""
+        return 0
+
     def close(self) -> None:
         """Nothing is held."""
+
+    def _add(self, tally: Tally) -> None:
+        place = (tally.key, tally.model, tally.at, tally.span)
+        if place in self._tallies:
+            merge(self._tallies[place], tally)
+        else:
+            self._tallies[place] = replace(tally, latencies=dict(tally.latencies))
+
+    def _sum_up(self, edge: float) -> None:
+        """What is long over counts by the hour."""
+        for place in [p for p, each in self._tallies.items() if each.span < HOUR and each.at < edge]:
+            self._add(summed_in(self._tallies.pop(place), HOUR))

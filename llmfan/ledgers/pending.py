@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from llmfan.entries import KeyState, Tally
 from llmfan.ledgers.spending import HELD, first_span
-from llmfan.ledgers.tallying import merge
+from llmfan.ledgers.stretches import merge
 from llmfan.records import Booking, Known, KnownLimit, KnownTarget
 from llmfan.units import HOUR, MINUTE
 

@@ -16,6 +16,7 @@ import msgspec
 
 from llmfan.entries import Tally
 from llmfan.ledgers.names import Names
+from llmfan.ledgers.stretches import COUNTS, gather, merge
 from llmfan.units import DAY, HOUR, MINUTE
 
 #: The finest stretch: an hour of fifty keys by the minute takes long to read.
@@ -30,7 +31,6 @@ GATHERED = 2
 EVER = 4
 #: So many 1 % buckets of latency are taken together when they are a minute's no more.
 _WIDTH = 4
-_COUNTS = ("sent", "ok", "refused", "failed", "input_tokens", "output_tokens", "latency_s")
 _NO_LATENCY = -(1 << 20)  # what a sketch counts as nothing
 
 
@@ -141,7 +141,7 @@ def _place(level: int, at: float) -> tuple[float, float]:
 def _gather(stretches: Sequence[Tally]) -> None:
     together: dict[int, int] = {}
     for each in stretches:
-        _add(together, each.latencies)
+        gather(together, each.latencies)
         each.latencies = {}
     if stretches:
         stretches[-1].latencies = together
@@ -155,19 +155,8 @@ def decode(body: bytes) -> list[Tally]:
         return []
 
 
-def merge(into: Tally, more: Tally) -> None:
-    for name in _COUNTS:
-        setattr(into, name, getattr(into, name) + getattr(more, name))
-    _add(into.latencies, more.latencies)
-
-
-def _add(latencies: dict[int, int], more: dict[int, int]) -> None:
-    for bucket, count in more.items():
-        latencies[bucket] = latencies.get(bucket, 0) + count
-
-
 def _stretch(tally: Tally, at: float, span: float) -> Stretch:
-    counts = {name: getattr(tally, name) for name in _COUNTS}
+    counts = {name: getattr(tally, name) for name in COUNTS}
     return Stretch(key="", model="", at=at, span=span, latencies=dict(tally.latencies), **counts)
 
 

@@ -125,6 +125,11 @@ class Gauge(Verdicts):
         self._expire(now)
         return float(len(self._log.live))
 
+    def next_free(self, now: float) -> float:
+        """When the first of the places that are taken comes free; inf if none is."""
+        self._expire(now)
+        return self._log.live[0].at + self.period + self.margin if self._log.live else math.inf
+
     def over(self, now: float) -> bool:
         return not self._sure and not self._asking and self.used(now) > self.limit
 

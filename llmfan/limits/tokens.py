@@ -145,6 +145,12 @@ class TokenWindow:
         self._expire(now)
         return self._charged + self._pending
 
+    def next_free(self, now: float) -> float:
+        """When the first of what was charged is no more; inf if nothing was."""
+        self._expire(now)
+        span = self.period + self.margin
+        return next((entry.at + span for entry in self._log if entry.amount > 0), math.inf)
+
     def over(self, now: float) -> bool:
         return self.used(now) > self.limit + 1e-9
 

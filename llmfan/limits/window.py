@@ -124,6 +124,11 @@ class WindowLog:
         self._expire(now)
         return self._total
 
+    def next_free(self, now: float) -> float:
+        """When the first of what is used is no more; inf if nothing is."""
+        self._expire(now)
+        return next((entry.at + self.span for entry in self._log if entry.amount > 0), math.inf)
+
     def over(self, now: float) -> bool:
         return self.used(now) > self.limit + 1e-9
 

@@ -46,12 +46,16 @@ class Sketch:
         found: list[float | None] = []
         seen = 0
         buckets = iter(sorted(self.counts.items()))
-        value = 0.0
+        bucket = 0
         for q in qs:
             rank = max(1, math.ceil(q * self.n))
             while seen < rank:
                 bucket, count = next(buckets)
                 seen += count
-                value = 0.0 if bucket == -(1 << 20) else math.exp(bucket / _STEP) * _MIDDLE
-            found.append(min(value, self.high))
+            found.append(min(self.middle(bucket), self.high))
         return found
+
+    @staticmethod
+    def middle(bucket: int) -> float:
+        """What a bucket stands for."""
+        return 0.0 if bucket == -(1 << 20) else math.exp(bucket / _STEP) * _MIDDLE

@@ -9,7 +9,7 @@ each kind summed over those counters. Keys that are not set count only where non
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from llmfan.entries import KeyState
@@ -48,19 +48,43 @@ def status_document(
     lines: Sequence[str] = (),
 ) -> dict[str, Any]:
     """`providers`, `keys`: only these, all where none is named. `lines`: the providers file's, for what to change."""
+    steps = status_steps(fleet, past, now, providers=providers, keys=keys, lines=lines)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            document: dict[str, Any] = end.value
+            return document
+
+
+def status_steps(
+    fleet: Fleet,
+    past: Past,
+    now: dt.datetime,
+    *,
+    providers: Sequence[str] = (),
+    keys: Sequence[str] = (),
+    lines: Sequence[str] = (),
+) -> Generator[None, None, dict[str, Any]]:
+    """The same, key by key: who serves calls as well has no ten milliseconds to spare at once."""
     almanac = Almanac(now)
-    owners = Owners(fleet, past.known, past.bookings, almanac.now)
+    owners = Owners(fleet, past.known, past.bookings, almanac.now, past.counted)
+    yield
     records = records_of(past.tallies, almanac, _resets(fleet))
     states: dict[str, list[KeyState]] = {}
     for state in past.known.states:
         states.setdefault(state.key, []).append(state)
-    found = []
+    yield
+    found: list[tuple[Provider, list[KeyNow]]] = []
     for provider in fleet.providers:
-        chosen = [key for key in provider.keys if _wanted(provider, key, providers, keys)]
-        if chosen:
-            of_key = [_key_now(provider, key, owners, states.get(key.label, []), records, almanac) for key in chosen]
+        of_key: list[KeyNow] = []
+        for key in provider.keys:
+            if _wanted(provider, key, providers, keys):
+                of_key.append(_key_now(provider, key, owners, states.get(key.label, []), records, almanac))
+                yield
+        if of_key:
             found.append((provider, of_key))
-    return _document(found, fleet, past, almanac, lines)
+    return (yield from _document(found, fleet, past, almanac, lines))
 
 
 def _wanted(provider: Provider, key: KeySettings, providers: Sequence[str], keys: Sequence[str]) -> bool:
@@ -108,14 +132,16 @@ def _key_now(
 
 def _document(
     found: Sequence[tuple[Provider, list[KeyNow]]], fleet: Fleet, past: Past, almanac: Almanac, lines: Sequence[str]
-) -> dict[str, Any]:
+) -> Generator[None, None, dict[str, Any]]:
     targets = (
         Target(provider, each.key.label, model, figures)
         for provider, keys in found
         for each in keys
         for model, figures in zip(each.models, each.figures, strict=True)
     )
-    quota = {provider.name: _provider(provider, keys, almanac) for provider, keys in found}
+    quota = {}
+    for provider, keys in found:
+        quota[provider.name] = yield from _provider(provider, keys, almanac)
     return {
         "total_providers": len(quota),
         "available_providers": sum(entry["available"] for entry in quota.values()),
@@ -132,7 +158,11 @@ def _failed(entry: dict[str, Any]) -> bool:
     return entry["api_key_available"] and not entry["available"] and entry["available_in_s"] is None
 
 
-def _provider(provider: Provider, keys: Sequence[KeyNow], almanac: Almanac) -> dict[str, Any]:
+def _provider(provider: Provider, keys: Sequence[KeyNow], almanac: Almanac) -> Generator[None, None, dict[str, Any]]:
+    of_key = []
+    for each in keys:
+        of_key.append(_key(provider, each, almanac))
+        yield
     there = [each for each in keys if not each.key.missing] or keys
     standing = best(each.standing for each in there)
     success_rate, avg_latency_s = rates_of([each.record.lately() for each in keys])
@@ -150,7 +180,7 @@ def _provider(provider: Provider, keys: Sequence[KeyNow], almanac: Almanac) -> d
         "available_in_s": available_in((each.standing for each in there), almanac.now),
         "models": [model.name for model in provider.models],
         "signup": provider.preset.signup,
-        "keys": [_key(provider, each, almanac) for each in keys],
+        "keys": of_key,
     }
 
 

@@ -41,7 +41,13 @@ class Figures(NamedTuple):
 
     @property
     def in_force(self) -> float | None:
-        return next((each for each in (self.reported, self.declared, self.measured) if each is not None), None)
+        known = self.known
+        if known is None:  # asked for many times over
+            return self.declared
+        reported = _finite(known.reported)
+        if reported is not None:
+            return reported
+        return self.declared if self.declared is not None else _finite(known.measured)
 
     @property
     def left(self) -> float | None:
@@ -123,6 +129,9 @@ def _spent(figures: Figures, owners: Owners, reset: str, almanac: Almanac) -> Fi
     """With what is used of it, and when that comes back: a day at its end, a rolling window bit by bit."""
     window = almanac.of(figures.axis, reset)
     counted = figures._replace(used=owners.used(figures.owner, figures.axis, window))
+    live = owners.counted_back(figures.owner, figures.axis)
+    if live is not None:
+        return counted._replace(resets_at=almanac.now + live)
     if window.end is not None:
         return counted._replace(resets_at=window.end)
     missing = _LEAST.get(AXES[figures.axis][0], 0.0) - (counted.left or 0.0) if counted.spent else 0.0

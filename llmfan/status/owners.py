@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from llmfan.limits.axes import owner_of
 from llmfan.records import Booking, Known, KnownLimit
@@ -12,6 +13,16 @@ from llmfan.units import DAY
 
 #: Sums of what was taken and given back are exact to so much.
 _EXACT = 1e-9
+
+
+class Counted(NamedTuple):
+    """What is used of a limit by the counter of a process that is sending, which knows it to the moment.
+
+    `back`: seconds until some of it comes back; None: as the calendar says, or nothing is used.
+    """
+
+    used: float
+    back: float | None
 
 
 def owners_of(provider: Provider, key: KeySettings, model: str) -> set[str]:
@@ -35,7 +46,14 @@ def labels_by_owner(fleet: Fleet) -> dict[str, list[str]]:
 class Owners:
     """An owner that turned out to be counted with another one is of its group; a group has one counter an axis."""
 
-    def __init__(self, fleet: Fleet, known: Known, bookings: Iterable[Booking], now: float):
+    def __init__(
+        self,
+        fleet: Fleet,
+        known: Known,
+        bookings: Iterable[Booking],
+        now: float,
+        counted: Mapping[tuple[str, str], Counted] | None = None,
+    ):
         self._first = dict(known.shared)
         self._labels: dict[str, dict[str, None]] = {}  # an ordered set each
         self._limits: dict[str, dict[str, KnownLimit]] = {}
@@ -43,7 +61,12 @@ class Owners:
         self._used: dict[tuple[str, str, float], float] = {}
         for limit in known.limits:
             self._note(limit)
+        self._counted: dict[tuple[str, str], list[Counted]] = {}
         self._spend(bookings, now)
+        for (owner, axis), each in (counted or {}).items():
+            of_group = self._counted.setdefault((self.group(owner), axis), [])
+            if not any(each is other for other in of_group):  # one counter of several owners
+                of_group.append(each)
         for owner, labels in labels_by_owner(fleet).items():
             self._labels.setdefault(self.group(owner), {}).update(dict.fromkeys(labels))
 
@@ -74,8 +97,15 @@ class Owners:
                         found[axis] = owner
         return found
 
+    def counted_back(self, owner: str, axis: str) -> float | None:
+        """By the counters of who is sending: seconds until something of what is used comes back."""
+        found = self._counted.get((self.group(owner), axis), ())
+        return min((each.back for each in found if each.back is not None), default=None)
+
     def used(self, owner: str, axis: str, window: Window) -> float:
         place = (self.group(owner), axis, window.start)
+        if place[:2] in self._counted:
+            return sum(each.used for each in self._counted[place[:2]])
         if place not in self._used:
             spent = self._spent.get(place[:2], ())
             self._used[place] = max(0.0, sum(amount for at, amount in spent if _within(at, window)))

@@ -72,7 +72,7 @@ def test_tools_and_pictures_are_turned() -> None:
     assert got["contents"][0]["parts"][1] == {"inlineData": {"mimeType": "image/png", "data": "QUJD"}}
     assert got["contents"][1] == {"role": "model", "parts": [{"functionCall": {"name": "f", "args": {"x": 1}}}]}
     assert got["contents"][2]["parts"] == [{"functionResponse": {"name": "f", "response": {"result": "42"}}}]
-    assert got["tools"] == [{"functionDeclarations": [{"name": "f", "parameters": {"type": "object"}}]}]
+    assert got["tools"] == [{"functionDeclarations": [{"name": "f", "parametersJsonSchema": {"type": "object"}}]}]
     assert got["safetySettings"] == [1]
     assert got["generationConfig"] == {"maxOutputTokens": 5, "thinkingConfig": {}}
 

@@ -235,6 +235,28 @@ def test_a_cancelled_call_frees_its_permit_and_what_it_reserved() -> None:
     assert waited < 1.0
 
 
+def test_who_is_cancelled_while_it_awaits_the_result_cancels_the_call() -> None:
+    """An awaited future is cancelled with its task: nobody is left to say that the call is not wanted any more."""
+
+    async def story(bed: Bed) -> int:
+        ticket = bed.ask(streams=True)
+
+        async def caller() -> None:
+            await ticket.result
+
+        async def reader() -> None:
+            async for _ in ticket.pieces():
+                pass
+
+        waiting, reading = asyncio.create_task(caller()), asyncio.create_task(reader())
+        await asyncio.sleep(1)
+        waiting.cancel()
+        await asyncio.wait([waiting, reading])
+        return bed.in_flight
+
+    assert serve([provider("a")], {"a": hanging()}, story) == 0
+
+
 def test_a_cancelled_call_leaves_the_queue_without_being_sent() -> None:
     """What nobody waits for any more would still be paid for."""
 
