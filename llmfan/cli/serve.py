@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +14,7 @@ from llmfan.cli import given
 from llmfan.cli.version import show_version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from llmfan.engine import Engine
     from llmfan.options import RunOptions
@@ -28,7 +28,7 @@ _WHERE, _BOUNDS, _WHICH, _GENERAL = "Where, for whom", "Bounds", "Which keys", "
 def serve(
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Where to listen. Anything but loopback needs --token.", rich_help_panel=_WHERE)] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 is any free one; it is told.", rich_help_panel=_WHERE)] = 8765,
-    token: Annotated[str | None, typer.Option("--token", metavar="TEXT", envvar="LLMFAN_TOKEN", show_envvar=False, help="What callers have to show as their API key. Better given as LLMFAN_TOKEN: other users of this machine can see a command line.", rich_help_panel=_WHERE)] = None,
+    token: Annotated[str | None, typer.Option("--token", metavar="TEXT", help="What callers have to show as their API key. Better set as LLMFAN_TOKEN, here or in .env: other users of this machine can see a command line.", rich_help_panel=_WHERE)] = None,
     max_wait: Annotated[str, typer.Option("--max-wait", metavar="T", help="How long a call may wait for a permit, unless it says so itself (x-llmfan-max-wait, in seconds).", rich_help_panel=_BOUNDS)] = "600",
     concurrency: Annotated[int, typer.Option("--concurrency", metavar="N", min=1, help="Requests in flight over all keys.", rich_help_panel=_BOUNDS)] = 1024,
     queue: Annotated[int, typer.Option("--queue", metavar="N", min=1, help="Calls that may wait, interactive and batch ones apart; more are refused.", rich_help_panel=_BOUNDS)] = 10_000,
@@ -51,6 +51,7 @@ def serve(
 ) -> None:
     # fmt: on
     """Serve the fleet to programs: chat completions over HTTP on loopback, and a live dashboard."""
+    from llmfan.inputs.environment import environment
     from llmfan.options import RunOptions
 
     if simulate_speed != 1.0 and not simulate:
@@ -60,23 +61,23 @@ def serve(
         max_cost=given.positive(max_cost, "--max-cost"), simulate=simulate,
         speed=given.positive(simulate_speed, "--simulate-speed") or 1.0,
     )  # fmt: skip
-    terms = _terms(host, port, token, _time(max_wait, "--max-wait"), _size(max_body), _time(drain, "--drain"))
+    bounds = {"max_wait": _time(max_wait, "--max-wait"), "max_body": _size(max_body), "drain": _time(drain, "--drain")}
+    env = environment(env_file, os.environ)
+    terms = _terms(host, port, env.get("LLMFAN_TOKEN") if token is None else token, bounds)
     try:
-        code = _serve(options, terms, providers, env_file, state, only, exclude, queue, json_, quiet, verbose)
+        code = _serve(options, terms, providers, env, state, only, exclude, queue, json_, quiet, verbose)
     except KeyboardInterrupt:  # before anything was served
         code = 130
     raise typer.Exit(code)
 
 
 def _serve(
-    options: RunOptions, terms: Terms, providers: str | None, env_file: str | None, state: str | None,
+    options: RunOptions, terms: Terms, providers: str | None, env: Mapping[str, str], state: str | None,
     only: list[str] | None, exclude: list[str] | None, queue: int, json_: bool, quiet: bool, verbose: bool,
 ) -> int:  # fmt: skip
     from llmfan.inputs.config import load_fleet
-    from llmfan.inputs.environment import environment
     from llmfan.server.service import serve as serve_fleet
 
-    env = environment(env_file, os.environ)
     fleet = load_fleet(
         given.providers_file(providers, options.simulate), env, simulate=options.simulate, only=only or [], exclude=exclude or []
     )
@@ -88,23 +89,20 @@ def _serve(
     )
 
 
-def _terms(host: str, port: int, token: str | None, max_wait: float, max_body: int, drain: float) -> Terms:
+def _terms(host: str, port: int, token: str | None, bounds: Mapping[str, Any]) -> Terms:
     from llmfan.errors import UserError
     from llmfan.secret import Secret
     from llmfan.server.guard import is_loopback
     from llmfan.server.terms import Terms
 
     if token is not None and (not token.strip() or token != token.strip() or not token.isprintable()):
-        raise UserError("--token: expected printable text without blanks around it; make one with: openssl rand -hex 24")
+        raise UserError("--token, or LLMFAN_TOKEN: expected printable text without blanks around it; make one with: openssl rand -hex 24")
     if token is None and not is_loopback(host):
         raise UserError(
             f"--host {host}: whoever reaches this address could use your keys, so it needs a token: set the variable "
             "LLMFAN_TOKEN (make one with: openssl rand -hex 24), or stay with --host 127.0.0.1"
         )
-    return Terms(
-        host=host, port=port, token=None if token is None else Secret(token), max_wait=max_wait, max_body=max_body,
-        drain=drain,
-    )  # fmt: skip
+    return Terms(host=host, port=port, token=None if token is None else Secret(token), **bounds)
 
 
 def _ready(terms: Terms, json_: bool, quiet: bool) -> Callable[[str, Engine], None]:
