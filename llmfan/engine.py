@@ -42,11 +42,11 @@ QUEUE = 10_000
 
 
 class Engine:
-    """`async with Engine(…) as engine`: open while the block runs; what is in flight at its end is cancelled.
+    """`async with Engine(…) as engine` is open while the block runs; what is in flight at its end is cancelled.
 
     `env`: for proxies. `queue`: how many calls may wait, interactive and batch ones apart. `say` is told what a person
-    should know (a key that is out, a provider that is left alone), without secrets. The ledger is closed at the end, and
-    so is `transport` (the network where none is given).
+    should know (a key that is out, a provider that is left alone), without secrets. Ledger and `transport` (the network
+    where none is given) are closed at the end.
     """
 
     overview: Overview
@@ -151,7 +151,7 @@ class Engine:
         job = Job(prompt if prompt.id else replace(prompt, id=ident), 0, only)
         job.banned, job.batch, job.planned = banned, batch, now
         head = Head(id=ident, created=int(self._moments.unix(now)))
-        ticket = Ticket(job, streams=streams, head=head, usage=usage, submitted=now)
+        ticket = Ticket(job, streams=streams, head=head, usage=usage, submitted=now, redact=self.redact.raw)
         job.caller = ticket
         self.service.submit(ticket, max_wait)
         return ticket

@@ -78,20 +78,20 @@ class Overview:
             pass
         return self._status
 
-    async def refreshed(self) -> dict[str, Any]:
-        """The same, made in steps between which others get on with their work."""
+    async def refreshed(self, fresh: float = FRESH_S) -> dict[str, Any]:
+        """The same, made in steps between which others get on with their work. `fresh`: it may be so old."""
         async with self._making:
             clock = self.moments.clock
             began = clock()
-            for _ in self._steps():
+            for _ in self._steps(fresh):
                 if clock() - began >= STEP_S:
                     await asyncio.sleep(0)
                     began = clock()
         return self._status
 
-    def _steps(self) -> Generator[None]:
+    def _steps(self, fresh: float = FRESH_S) -> Generator[None]:
         now = self.moments.clock()
-        if now - self._status_at < FRESH_S:
+        if now - self._status_at < fresh:
             return
         self.clerk.flush(now)
         yield

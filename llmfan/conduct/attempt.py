@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from llmfan.conduct.scribe import Scribe
@@ -89,6 +90,7 @@ class Attempts:
         if claim.dropped:  # it came in the same breath as its twin's
             self._settle_failure(claim, slot, reply, _CANCELLED)
             return
+        answer = self._clean(answer)
         job, dispatcher = claim.job, self._dispatcher
         usage = answer.usage or self._estimate(claim, answer)
         if dispatcher.pairs is not None and (twin := dispatcher.pairs.drop(claim, usage)) is not None:
@@ -110,6 +112,16 @@ class Attempts:
             claim.job.retry += reply.ended - reply.sent
         ended = self._dispatcher.settle_failure(claim, failure, self._clock())
         self._scribe.failed(claim, slot, reply, failure, ended)
+
+    def _clean(self, answer: Answer) -> Answer:
+        """A server may quote a key in an answer as well."""
+        text, reasoning = self._redact(answer.text), answer.reasoning and self._redact(answer.reasoning)
+        calls = answer.tool_calls
+        if calls:
+            calls = msgspec.json.decode(self._redact(msgspec.json.encode(calls).decode()))
+        if text == answer.text and reasoning == answer.reasoning and calls == answer.tool_calls:
+            return answer
+        return replace(answer, text=text, reasoning=reasoning, tool_calls=calls)
 
     def _estimate(self, claim: Claim, answer: Answer) -> Usage:
         lane = claim.lane

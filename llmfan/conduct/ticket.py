@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Literal
 
 from msgspec import Struct
@@ -35,7 +35,16 @@ class Ticket:
     it speaks the form of callers) are there once `result` is.
     """
 
-    def __init__(self, job: Job, *, streams: bool, head: Head, usage: bool, submitted: float):
+    def __init__(
+        self,
+        job: Job,
+        *,
+        streams: bool,
+        head: Head,
+        usage: bool,
+        submitted: float,
+        redact: Callable[[bytes], bytes] = bytes,
+    ):
         loop = asyncio.get_running_loop()
         self.job, self.streams, self.submitted = job, streams, submitted
         self.result: asyncio.Future[ResultLine] = loop.create_future()
@@ -47,7 +56,7 @@ class Ticket:
         self.used: Usage | None = None
         self.body: bytes | None = None
         self.head = head
-        self._usage = usage
+        self._usage, self._redact = usage, redact
         self._native = False
         self._reader: Reading | None = None
         self._relay: Relay | None = None
@@ -105,9 +114,9 @@ class Ticket:
 
     def answered(self, answer: Answer, usage: Usage, body: bytes) -> None:
         self.answer, self.used = answer, usage
-        self.body = body if body and self._native else None
+        self.body = self._redact(body) if body and self._native else None
         if self._relay is not None:
-            self._held += self._relay.end(answer, usage)
+            self._held += map(self._redact, self._relay.end(answer, usage))
             self._begin()
 
     def ended(self, result: ResultLine) -> None:
@@ -123,7 +132,7 @@ class Ticket:
 
     def _tapped(self, events: list[bytes]) -> None:
         assert self._relay is not None and self._reader is not None
-        self._held += self._relay.take(events, self._reader)
+        self._held += map(self._redact, self._relay.take(events, self._reader))
         if self._reader.begun and self._held:
             self._begin()
 

@@ -150,7 +150,12 @@ class Recent:
 
     def _note(self, at: float, attempt: AttemptLine | None, result: ResultLine | None) -> None:
         if result is not None and result.status != "ok":
-            self._failed.append(_of_result(at, attempt, result))
+            before = self._failed[-1] if self._failed and attempt is None else None
+            if before is not None and before.id == result.id and not before.message:
+                self._failed.pop()  # its last attempt, which nobody could try again: the job's end has the words for it
+            else:
+                before = None
+            self._failed.append(_of_result(at, before or attempt or result, result))
         elif attempt is not None and attempt.outcome not in ("ok", "cancelled") and not attempt.hedge:
             one = Failed(
                 at, attempt.id, attempt.provider, attempt.model, attempt.key, attempt.outcome, attempt.http_status, ""
@@ -171,9 +176,8 @@ def _count_result(stretch: Stretch, result: ResultLine) -> None:
         stretch.ttft.add(result.ttft_s)
 
 
-def _of_result(at: float, attempt: AttemptLine | None, result: ResultLine) -> Failed:
+def _of_result(at: float, who: AttemptLine | ResultLine | Failed, result: ResultLine) -> Failed:
     """Who failed it, is who was asked last."""
-    who: AttemptLine | ResultLine = result if attempt is None else attempt
     error = result.error
     kind, message, status = ("", "", None) if error is None else (error.kind, error.message, error.http_status)
     return Failed(at, result.id, who.provider, who.model, who.key, kind, status, message)

@@ -31,6 +31,7 @@ def add_events(app: web.Application, overview: Overview, what: str = "serve") ->
     events = Events(overview, what)
     app.router.add_get("/events", events.stream, allow_head=False)
     app.router.add_get("/api/llm-providers", events.providers)
+    app.on_startup.append(events.begin)
     app.on_shutdown.append(events.close)
 
 
@@ -73,6 +74,10 @@ class Events:
         self._latest: bytes | None = None  # while there is a clock
         self._clock: asyncio.Task[None] | None = None
         self._closed = False
+
+    async def begin(self, app: web.Application) -> None:
+        """A large ledger is read now, rather than while calls wait."""
+        self._overview.status()
 
     async def providers(self, request: web.Request) -> web.Response:
         return document(await self._overview.refreshed(), headers={"Cache-Control": "no-store"})

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from llmfan.entries import KeyState
 from llmfan.ledgers.learned import laid_over, merged
-from llmfan.limits.axes import is_quota
 from llmfan.limits.window import Calendar, Meter
 from llmfan.records import Known
 from llmfan.scheduling.conditions import conditions
@@ -47,9 +46,6 @@ def _counted(meter: Meter, axis: str, now: float, speed: float) -> Counted:
     rolling = cast(_Rolling, meter)
     windows = AXES[axis][1] / speed / rolling.period  # half a request a second is counted as one in two
     back = rolling.next_free(now)
-    least = 1.0 if AXES[axis][0] == "requests" else 1e-6
-    if is_quota(axis) and meter.limit - used < least:
-        back = meter.ready(now, least)
     return Counted(used * windows, back - now if now < back < math.inf else None)
 
 

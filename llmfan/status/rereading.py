@@ -31,7 +31,7 @@ AFRESH_S = 6 * HOUR
 FINE = 5 * MINUTE
 FINE_FOR_S, LOOK_S = HOUR, 10 * MINUTE
 #: Nobody has asked for so long: then nothing is kept until somebody does.
-UNASKED_S = HOUR
+UNASKED_S = DAY
 
 
 class Versioned(Archive, Protocol):

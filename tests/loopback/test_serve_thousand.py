@@ -19,7 +19,7 @@ from tests.beds.upstream import Site
 KEYS, CALLS = 16, 1000
 #: Concurrency holds a thousand back; the minutes' limit is hardly above what each key's part of them comes to.
 LIMITS = {"rpm": 72, "concurrency": 8}
-SITE = Site(limits=dict(LIMITS), first=0.1, gap=0.05, chunks=4)
+SITE = Site(limits=dict(LIMITS), first=0.05, gap=0.03, chunks=4)
 #: How much more memory a call may take that waits or streams.
 MOST_KIB_A_CALL = 120
 

@@ -43,7 +43,10 @@ def test_all_that_ended_in_the_last_ten_minutes_is_there_once(events: list[tuple
     """A chart that drops or doubles what it was told shows a throughput that never was."""
     recent, now = Recent(), 3000.0
     for at, what in sorted(events):
-        {"ok": answered, "failed": failed, "refused": refused}[what](recent, at)
+        if what == "ok":
+            answered(recent, at, latency=0.0)
+        else:
+            {"failed": failed, "refused": refused}[what](recent, at)
     first = (now // STRETCH_S - KEPT + 1) * STRETCH_S
     kept = [what for at, what in events if at >= first]
     counts = (kept.count("ok"), kept.count("failed"), kept.count("refused"), 11 * kept.count("ok"))
@@ -58,7 +61,7 @@ def test_rows_are_every_stretch_up_to_now_oldest_first(moments: list[float], now
         answered(recent, at)
     ago = [row.ago_s for row in recent.rows(now)]
     assert len(ago) == min(KEPT, int(now // STRETCH_S) + 1)
-    assert 0 <= ago[-1] < STRETCH_S
+    assert 0 <= ago[-1] <= STRETCH_S  # to the millisecond
     assert ago == pytest.approx([ago[-1] + STRETCH_S * n for n in reversed(range(len(ago)))], abs=0.01)
 
 
@@ -162,3 +165,12 @@ def test_what_was_broken_off_by_us_is_no_failure(outcome: str, hedge: bool) -> N
     recent = Recent()
     recent.count(attempt(outcome=outcome, hedge=hedge), None)
     assert recent.failures() == []
+
+
+def test_one_failure_is_told_once() -> None:
+    """A job that nobody may take after its last attempt ends by itself: its words and who failed it belong together."""
+    recent = Recent()
+    recent.count(attempt(WHO[3], "bad_request", id="x", sent_s=1.0, http_status=400), None)
+    recent.count(None, result(("", "", ""), "failed", id="x", error=ErrorInfo("bad_request", "no such field", 400)))
+    (one,) = recent.failures()
+    assert (one.key, one.kind, one.message) == ("b#1", "bad_request", "no such field")

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from llmfan.server.metrics import BOUNDS, Metrics
 from llmfan.simulation.fake import always, good, in_turn
-from tests.measures.test_accumulate import result
+from tests.measures.test_accumulate import attempt, result
 from tests.scenarios.world import provider
 from tests.test_overview import Bed, play
 
@@ -47,10 +47,12 @@ def test_counts_are_those_of_the_fleet() -> None:
     async def story(bed: Bed) -> None:
         metrics = Metrics(bed.overview)
         await bed.ask(6)
+        bed.overview.accumulator.attempt(attempt(("a", "m", "a#1"), "cancelled", hedge=True))
         now, scraped = bed.overview.document()["now"], Scraped(metrics)
         who = {"provider": "a", "model": "m", "key": "a#1"}
         assert scraped.one("llmfan_attempts_total", **who, outcome="ok") == 6
         assert scraped.one("llmfan_attempts_total", **who, outcome="server_error") == 1
+        assert scraped.one("llmfan_attempts_total", **who, outcome="dropped") == 1
         assert sum(value for _, value in scraped.all("llmfan_attempts_total")) == now["attempts"]
         assert scraped.one("llmfan_results_total", provider="a", model="m", status="ok") == now["ok"]
         assert scraped.one("llmfan_tokens_total", **who, direction="output") == now["output_tokens"] > 0
