@@ -44,9 +44,9 @@ QUEUE = 10_000
 class Engine:
     """`async with Engine(…) as engine` is open while the block runs; what is in flight at its end is cancelled.
 
-    `env`: for proxies. `queue`: how many calls may wait, interactive and batch ones apart. `say` is told what a person
-    should know (a key that is out, a provider that is left alone), without secrets. Ledger and `transport` (the network
-    where none is given) are closed at the end.
+    `env`: for proxies. `whole`: the fleet with all that cannot be used, to be shown. `queue`: how many calls may wait,
+    interactive and batch ones apart. `say` is told what a person should know (a key that is out, a provider that is
+    left alone), without secrets. Ledger and `transport` (the network where none is given) are closed at the end.
     """
 
     overview: Overview
@@ -58,6 +58,7 @@ class Engine:
         options: RunOptions,
         *,
         env: Mapping[str, str],
+        whole: Fleet | None = None,
         ledger: Ledger | None = None,
         queue: int = QUEUE,
         say: Callable[[str], None] = lambda text: None,
@@ -66,7 +67,7 @@ class Engine:
     ):
         self.fleet, self.options = fleet, replace(options, callers=True, hedge=False, rate=None, sticky=None)
         self.redact = redactor(fleet)
-        self._env, self._bound = env, queue
+        self._env, self._bound, self._whole = env, queue, whole or fleet
         self._ledger: Ledger = ledger or MemoryLedger()
         self._say = say
         self._clock, self._transport = clock, transport
@@ -118,7 +119,7 @@ class Engine:
         self.service.begin(queue, self._bound, self._fault)
         self.lanes = crew.lanes
         self.overview = Overview(
-            self.fleet, dispatcher, clerk, self._ledger, accumulator, recent, moments, self.redact,
+            self._whole, dispatcher, clerk, self._ledger, accumulator, recent, moments, self.redact,
             simulated=options.simulate, speed=options.speed,
         )  # fmt: skip
         task = asyncio.get_running_loop().create_task(self.service.go())

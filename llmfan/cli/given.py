@@ -103,11 +103,16 @@ def providers_file(named: str | None, packaged: bool) -> str:
 
 def whole(fleet: Fleet, env: Mapping[str, str], *cuts: list[str] | None) -> Fleet:
     """The whole file's fleet for the ledger: who shares an account with whom must not depend on --only."""
+    return everything(fleet, env) if any(cuts) else fleet
+
+
+def everything(fleet: Fleet, env: Mapping[str, str], simulate: bool = False) -> Fleet:
+    """The file's fleet with keys that are not set and providers that are closed."""
     from llmfan.errors import UserError
     from llmfan.inputs.config import load_fleet
 
     try:
-        return load_fleet(fleet.file, env, every=True) if any(cuts) else fleet
+        return load_fleet(fleet.file, env, simulate=simulate, every=True)
     except UserError:  # a fault of what was not asked for
         return fleet
 

@@ -83,9 +83,10 @@ def _serve(
     )
     given.check_prices(fleet, options)
     given.tell_notes(fleet, verbose, quiet)
-    ledger = None if options.simulate else given.ledger(state, given.whole(fleet, env, only, exclude))
+    whole = given.everything(fleet, env, options.simulate)
+    ledger = None if options.simulate else given.ledger(state, whole)
     return serve_fleet(
-        fleet, options, terms, env=env, ledger=ledger, queue=queue, quiet=quiet, ready=_ready(terms, json_, quiet)
+        fleet, options, terms, env=env, whole=whole, ledger=ledger, queue=queue, quiet=quiet, ready=_ready(terms, json_, quiet)
     )
 
 

@@ -85,8 +85,9 @@ class Fan:
             fleet = self._given.fleet(env, self._options)
             for note in fleet.notes:
                 self._mention(note)
-            ledger = None if self._options.simulate else self._given.ledger(fleet, env, self._say)
-            engine = Engine(fleet, self._options, env=env, ledger=ledger, queue=self._queue, say=self._say)
+            whole = self._given.whole(fleet, env, self._options.simulate)
+            ledger = None if self._options.simulate else self._given.ledger(whole, self._say)
+            engine = Engine(fleet, self._options, env=env, whole=whole, ledger=ledger, queue=self._queue, say=self._say)
             self._opened = await stack.enter_async_context(engine)
             self._calls = Calls(fleet, [lane.target for lane in engine.lanes])
             self._places = asyncio.Semaphore(self._queue)

@@ -45,9 +45,16 @@ class Given(Struct, frozen=True, kw_only=True):
         _check_prices(fleet, options)
         return fleet
 
-    def ledger(self, fleet: Fleet, env: Mapping[str, str], say: Say) -> Ledger:
+    def ledger(self, whole: Fleet, say: Say) -> Ledger:
         place = self.state or self._named("LLMFAN_STATE")
-        return open_ledger(None if place is None else str(place), self._whole(fleet, env), say)
+        return open_ledger(None if place is None else str(place), whole, say)
+
+    def whole(self, fleet: Fleet, env: Mapping[str, str], simulate: bool) -> Fleet:
+        """The file's fleet with keys that are not set: who shares an account with whom must not depend on `only`."""
+        try:
+            return load_fleet(fleet.file, env, simulate=simulate, every=True)
+        except UserError:  # a fault of what was not asked for
+            return fleet
 
     def _file(self, packaged: bool) -> str:
         named = self.providers or self._named("LLMFAN_PROVIDERS")
@@ -64,15 +71,6 @@ class Given(Struct, frozen=True, kw_only=True):
 
     def _named(self, variable: str) -> str | None:
         return (os.environ if self.env is None else self.env).get(variable) or None
-
-    def _whole(self, fleet: Fleet, env: Mapping[str, str]) -> Fleet:
-        """The whole file's fleet: who shares an account with whom must not depend on `only`."""
-        if not (self.only or self.exclude):
-            return fleet
-        try:
-            return load_fleet(fleet.file, env, every=True)
-        except UserError:  # a fault of what was not asked for
-            return fleet
 
 
 def names(given: str | Iterable[str]) -> list[str]:

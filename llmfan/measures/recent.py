@@ -129,7 +129,7 @@ class Recent:
         """Newest first. Refusals by a limit are many, and a key's state tells of them: they take what room is left."""
         room = FAILURES - len(self._failed)
         refused = list(self._refused)[-room:] if room else []
-        return sorted([*self._failed, *refused], key=lambda each: -each.at)
+        return sorted([*reversed(self._failed), *reversed(refused)], key=lambda each: -each.at)
 
     def _moment(self, attempt: AttemptLine | None, result: ResultLine | None) -> float:
         """Of what was never sent nobody wrote down when it ended: no sooner than it came, or than anything else."""

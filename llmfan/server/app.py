@@ -37,6 +37,7 @@ class House:
     def __init__(self, engine: Engine, terms: Terms, guard: Guard, log: Log, clock: Clock):
         self._guard, self._log, self._clock = guard, log, clock
         self._bodies = Bodies(terms.max_body, terms.max_bodies, terms.patience)
+        self._overview = engine.overview
         self._metrics = Metrics(engine.overview)
         self.draining = False
         names = Names(lane.target for lane in engine.lanes)
@@ -126,5 +127,6 @@ class House:
         return document({"status": "ok"})
 
     async def _figures(self, request: web.Request) -> web.Response:
+        await self._overview.refreshed()  # in steps, so that a large fleet's figures hold nobody up
         text, kind = self._metrics.text()
         return web.Response(body=text, headers={"Content-Type": kind})

@@ -38,6 +38,7 @@ def serve(
     terms: Terms,
     *,
     env: Mapping[str, str],
+    whole: Fleet,
     ledger: Ledger | None,
     queue: int,
     quiet: bool,
@@ -52,7 +53,9 @@ def serve(
     async def run() -> int:
         log = Log(to_stderr, quiet=quiet)
         try:
-            async with Engine(fleet, options, env=env, ledger=ledger, queue=queue, say=log.say) as engine:
+            async with Engine(
+                fleet, options, env=env, whole=whole, ledger=ledger, queue=queue, say=log.say
+            ) as engine:
                 service = Service(engine, replace(terms, connections=_room(terms, options)), sockets, log)
                 service.catch_signals()
                 await service.open()

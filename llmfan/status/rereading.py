@@ -103,8 +103,8 @@ class Rereading:
 
 
 def summed(tallies: Iterable[Tally], fleet: Fleet, now: dt.datetime) -> list[Tally]:
-    """The same sums for any window from now on, in fewer entries: what is older than a month's beginning, and what is
-    of this month but older than any day, is one each by key and model.
+    """The same sums for any window from now on, in fewer entries: of what is older than any day, that of months before
+    and that of this month are one each by key and model.
     """
     almanac = Almanac(now)
     resets = {limits.reset for p in fleet.providers for limits in p.limits.values()} | {"utc"}
@@ -115,9 +115,9 @@ def summed(tallies: Iterable[Tally], fleet: Fleet, now: dt.datetime) -> list[Tal
     apart = []
     for each in tallies:
         end = each.at + each.span
-        before, within = end <= min(months), each.at >= latest and end < day
+        before, within = end <= min(months), each.at >= latest
         place = (each.key, each.model, before)
-        if not (before or within):
+        if end >= day or not (before or within):
             apart.append(each)
         elif place in together:
             whole = together[place]

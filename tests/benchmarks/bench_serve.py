@@ -31,7 +31,7 @@ from local_server import EVENTS, serving  # noqa: E402
 from measuring import verdict  # noqa: E402
 from peer_proxy import TOKEN, proxy  # noqa: E402
 
-from tests.beds.serving import Served, entry, served  # noqa: E402
+from tests.beds.serving import entry, served  # noqa: E402
 
 MEDIAN_MS, P99_MS = 1.5, 5.0
 CROWDS = (64, 256)
@@ -64,47 +64,51 @@ def main() -> int:
         far = stack.enter_context(serving(folder))
         print(f"{options.calls} calls each way, server: {far.kind}, Python {sys.version.split()[0]}", file=sys.stderr)
         for form, url, body in (("json", far.json_url, BODY), ("streamed", far.sse_url, STREAMED)):
-            with ExitStack() as each:
-                ways = _ways(each, folder / form, url, options.litellm)
-                held += uvloop.run(_added(form, body, ways, options))
-                uvloop.run(_throughput(form, body, ways, options))
+            held += _measure(form, url, body, folder / form, options)
     return 0 if all(held) else 1
 
 
-def _ways(stack: ExitStack, folder: Path, url: str, litellm: str | None) -> list[Way]:
+def _measure(form: str, url: str, body: bytes, folder: Path, options: argparse.Namespace) -> list[bool]:
+    """The peer is started last: what it does beside its calls would be in the others' figures."""
     folder.mkdir()
-    providers = {"bench": entry(url, KEYS, MODEL, limits="none")}
-    server: Served = stack.enter_context(served(folder, providers, "-q"))
-    ways = [Way("direct", url), Way("llmfan serve", server.v1, server.cpu_s)]
-    if litellm:
-        ways.append(Way("LiteLLM proxy", stack.enter_context(proxy(litellm, folder, url, MODEL, KEYS))))
-    return ways
+    direct = Way("direct", url)
+    with ExitStack() as stack:
+        providers = {"bench": entry(url, KEYS, MODEL, limits="none")}
+        server = stack.enter_context(served(folder, providers, "-q"))
+        ways = [direct, Way("llmfan serve", server.v1, server.cpu_s)]
+        median, late = uvloop.run(_added(form, body, ways[1], direct, options.calls))
+        held = [
+            verdict(f"{form}: added, median", median, MEDIAN_MS, " ms"),
+            verdict(f"{form}: added, p99", late, P99_MS, " ms"),
+        ]
+        if options.litellm:
+            ways.append(Way("LiteLLM proxy", stack.enter_context(proxy(options.litellm, folder, url, MODEL, KEYS))))
+            uvloop.run(_added(form, body, ways[2], direct, min(options.calls, 500)))
+        uvloop.run(_throughput(form, body, ways, options))
+    return held
 
 
 # -------------------------------------------------------------------- one call after the other
 
 
-async def _added(form: str, body: bytes, ways: list[Way], options: argparse.Namespace) -> list[bool]:
-    """A B, A B, …, so that whatever else the machine does is done to both."""
-    found: dict[str, list[Took]] = {way.name: [] for way in ways}
+async def _added(form: str, body: bytes, way: Way, direct: Way, calls: int) -> tuple[float, float]:
+    """By how many ms the median and p99 differ. A B, A B, …: whatever else the machine does is done to both."""
+    found: dict[str, list[Took]] = {direct.name: [], way.name: []}
     async with _session() as session:
-        for number in range(-200, options.calls):
-            for way in ways:
-                took = await _call(session, way.url, body)
+        for number in range(-200, calls):
+            for each in (direct, way):
+                took = await _call(session, each.url, body)
                 if number >= 0:
-                    found[way.name].append(took)
-    print(f"\n| {form}, ms | first p50 | p99 | whole p50 | p90 | p99 | max | added p50 | p99 |\n|{'---|' * 9}")
-    base = found["direct"]
-    for way in ways:
-        first, whole = ([1000 * t[at] for t in found[way.name]] for at in (0, 1))
-        added = [1000 * (t.whole - b.whole) for t, b in zip(found[way.name], base, strict=True)]
+                    found[each.name].append(took)
+    print(f"\n| {form}, ms | first p50 | p99 | whole p50 | p90 | p99 | max |\n|{'---|' * 7}")
+    for name, took_each in found.items():
+        first, whole = ([1000 * t[at] for t in took_each] for at in (0, 1))
         figures = [_q(first, 0.5), _q(first, 0.99), *(_q(whole, q) for q in (0.5, 0.9, 0.99, 1.0))]
-        print(f"| {way.name} | " + " | ".join(f"{f:.2f}" for f in [*figures, _q(added, 0.5), _q(added, 0.99)]) + " |")
-    ours, direct = ([1000 * t.whole for t in found[name]] for name in ("llmfan serve", "direct"))
-    return [
-        verdict(f"{form}: added, p{100 * q:g}", _q(ours, q) - _q(direct, q), most, " ms")
-        for q, most in ((0.5, MEDIAN_MS), (0.99, P99_MS))
-    ]
+        print(f"| {name} | " + " | ".join(f"{f:.2f}" for f in figures) + " |")
+    ours, theirs = ([1000 * t.whole for t in found[each.name]] for each in (way, direct))
+    pairs = [one - other for one, other in zip(ours, theirs, strict=True)]
+    print(f"{form}: {way.name}, call by call: {_q(pairs, 0.5):.2f} ms more in the median, p99 {_q(pairs, 0.99):.2f} ms")
+    return _q(ours, 0.5) - _q(theirs, 0.5), _q(ours, 0.99) - _q(theirs, 0.99)
 
 
 async def _call(session: aiohttp.ClientSession, url: str, body: bytes) -> Took:

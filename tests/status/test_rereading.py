@@ -19,19 +19,19 @@ from llmfan.status.rereading import AGAIN_S, FINE, Rereading, summed
 from llmfan.units import DAY, HOUR
 from tests.status.knowing import NOON, fleet, provider
 
-
+PART = DAY / 3
 #: A day in a month, its last one and its first one.
 DAYS = (NOON, dt.datetime(2026, 10, 31, 12, 0, tzinfo=dt.UTC), dt.datetime(2026, 12, 1, 0, 5, tzinfo=dt.UTC))
 
 
 def history(seed: int, reset: str, at: dt.datetime = NOON) -> tuple[Fleet, list[Tally]]:
-    """Of a year: minutes of the last hour, hours of the last day, days before; no two of a key overlap."""
+    """Of a year: minutes of the last hour, hours of the last day, parts of the days before; no two of a key overlap."""
     rng = random.Random(seed)
     now = at.timestamp()
     starts = [now // FINE * FINE - FINE * n for n in range(1, 12)]
     starts += [(now - HOUR) // HOUR * HOUR - HOUR * n for n in range(1, 26)]
-    starts += [now // DAY * DAY - DAY * n for n in range(2, 60)]
-    spans = [FINE] * 11 + [HOUR] * 25 + [DAY] * 58
+    starts += [now // DAY * DAY - DAY - PART * n for n in range(1, 175)]
+    spans = [FINE] * 11 + [HOUR] * 25 + [PART] * 174
     tallies = []
     for start, span in zip(starts, spans, strict=True):
         for key, model in (("a#1", "m"), ("a#1", "n"), ("a#2", "m")):
