@@ -107,7 +107,7 @@ class Scribe:
 
     def _count(self, job: Job, attempt: AttemptLine | None, result: ResultLine | None) -> None:
         if self.recent is not None:
-            self.recent.count(attempt, result)
+            self.recent.count(attempt, result, "" if job.last is None else job.last.message)
         if result is not None:
             self.accumulator.result(result)
             if job.caller is not None:

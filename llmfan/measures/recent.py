@@ -87,8 +87,11 @@ class Recent:
         self._failed: deque[Failed] = deque(maxlen=FAILURES)
         self._refused: deque[Failed] = deque(maxlen=FAILURES)
 
-    def count(self, attempt: AttemptLine | None, result: ResultLine | None) -> None:
-        """An attempt that has ended, and the result where its job has ended with it (or without any attempt)."""
+    def count(self, attempt: AttemptLine | None, result: ResultLine | None, words: str = "") -> None:
+        """An attempt that has ended, and the result where its job has ended with it (or without any attempt).
+
+        `words`: why the attempt failed, if it did.
+        """
         at = self._moment(attempt, result)
         self._latest = max(self._latest, at)
         stretch = self._stretch(at)
@@ -96,7 +99,7 @@ class Recent:
             stretch.rate_limited += 1
         if result is not None:
             _count_result(stretch, result)
-        self._note(at, attempt, result)
+        self._note(at, attempt, result, words)
 
     def rows(self, now: float) -> list[Row]:
         """The last ten minutes, or those since the beginning, oldest first; stretches without anything as well."""
@@ -148,17 +151,24 @@ class Recent:
                 del self._stretches[gone]
         return found
 
-    def _note(self, at: float, attempt: AttemptLine | None, result: ResultLine | None) -> None:
+    def _note(self, at: float, attempt: AttemptLine | None, result: ResultLine | None, words: str) -> None:
         if result is not None and result.status != "ok":
             before = self._failed[-1] if self._failed and attempt is None else None
-            if before is not None and before.id == result.id and not before.message:
-                self._failed.pop()  # its last attempt, which nobody could try again: the job's end has the words for it
+            if before is not None and before.id == result.id:
+                self._failed.pop()  # its last attempt, which nobody could try again: it is told once
             else:
                 before = None
             self._failed.append(_of_result(at, before or attempt or result, result))
         elif attempt is not None and attempt.outcome not in ("ok", "cancelled") and not attempt.hedge:
             one = Failed(
-                at, attempt.id, attempt.provider, attempt.model, attempt.key, attempt.outcome, attempt.http_status, ""
+                at,
+                attempt.id,
+                attempt.provider,
+                attempt.model,
+                attempt.key,
+                attempt.outcome,
+                attempt.http_status,
+                words,
             )
             (self._refused if attempt.outcome == LIMITED else self._failed).append(one)
 
