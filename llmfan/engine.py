@@ -153,8 +153,9 @@ class Engine:
         job.banned, job.batch, job.planned = banned, batch, now
         head = Head(id=ident, created=int(self._moments.unix(now)))
         ticket = Ticket(job, streams=streams, head=head, usage=usage, submitted=now, redact=self.redact.raw)
+        ticket.max_wait = max_wait
         job.caller = ticket
-        self.service.submit(ticket, max_wait)
+        self.service.submit(ticket)
         return ticket
 
     def cancel(self, ticket: Ticket) -> None:

@@ -66,6 +66,8 @@ class Attempts:
         except asyncio.CancelledError:
             now = self._clock()
             self._dispatcher.release(claim, now)
+            if job.gone:
+                job.caller = None
             self._scribe.failed(claim, slot, Reply(sent=sent, ended=now), _CANCELLED, ended=False)
             raise
         outcome = speaker.understand(reply, stream)

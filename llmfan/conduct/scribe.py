@@ -129,7 +129,7 @@ class Scribe:
         total = None if ended is None else self.offset + ended - self.start - (planned or 0.0)
         wait = None if total is None else max(0.0, total - job.retry - job.latency)
         target = lane.target if lane else job.target
-        only_provider, _, only_model = job.only.partition("/")
+        only_provider, _, only_model = job.only.removeprefix("*").partition("/")
         usage = ResultUsage(job.input_tokens, job.output_tokens, job.usage_source) if ok else None
         return ResultLine(
             id=prompt.id, index=prompt.index, repeat=job.repeat, status="ok",

@@ -14,12 +14,16 @@ from llmfan.conduct.ticket import Refusal, Ticket
 from llmfan.records import Failure, ResultLine
 from llmfan.scheduling.claim import Claim
 from llmfan.scheduling.jobs import Job
+from llmfan.scheduling.lanes import Lane
+from llmfan.scheduling.outlook import SHORT_RESET_S
 from llmfan.scheduling.prospects import Prospect, behind, prospect
 from llmfan.scheduling.queue import Queue
 from llmfan.settings import Kind
 
 #: A call is turned away at once only if its permit is later than wanted by this; it may come a little sooner than told.
 NEARLY_S = 0.05
+#: A provider that is down is tried so often at least; a key that was refused for good is asked again after so long.
+LONGEST_REST_S, AGAIN_S = 30.0, 600.0
 _CLOSING = Refusal(why="closing", message="the fleet is being closed")
 _FAULT = Failure(kind="bad_response", scope="request", message="a fault of llmfan itself; its log says more")
 
@@ -38,12 +42,14 @@ class Service(Run):
         self._claims: dict[Job, Claim] = {}
         self._timers: dict[Job, asyncio.TimerHandle] = {}
         self._overdue: set[Job] = set()
+        self._out_since: dict[Lane, float] = {}
+        self.dispatcher.keep_running(LONGEST_REST_S, f"out, and asked again in {AGAIN_S / 60:.0f} minutes")
         self.quiet = asyncio.Event()  # no call is left
         self.quiet.set()
 
     # ---------------------------------------------------------------- calls
 
-    def submit(self, ticket: Ticket, max_wait: float | None) -> None:
+    def submit(self, ticket: Ticket) -> None:
         """Takes a call, or refuses it at once; then its result is there already."""
         job, now = ticket.job, self._clock()
         self._tickets[job] = ticket
@@ -60,12 +66,12 @@ class Service(Run):
         self.pump()
         if not self.queue.holds(job):
             return
-        refusal = self._beforehand(job, max_wait, now)
+        refusal = self._refusal(job, prospect(self.dispatcher, job, now), now)
         if refusal is not None:
             self.queue.withdraw(job)
             self._refuse(job, refusal)
-        elif max_wait is not None:
-            self._timers[job] = asyncio.get_running_loop().call_later(max_wait, self._waited, job)
+        elif ticket.max_wait is not None:
+            self._timers[job] = asyncio.get_running_loop().call_later(ticket.max_wait, self._waited, job)
 
     def withdraw(self, ticket: Ticket) -> None:
         """Its caller is gone: it waits no longer, or its request ends and gives back what it holds."""
@@ -138,26 +144,42 @@ class Service(Run):
             if self._clerk.look(now):
                 self.pump()
             self.observer.tick(now)
+            self._ask_again(now)
             self._end_hopeless(now)
+
+    def _ask_again(self, now: float) -> None:
+        """A key that was refused for good may have been paid for, or let in again."""
+        for lane in self.dispatcher.lanes:
+            if not lane.out:
+                self._out_since.pop(lane, None)
+            elif now - self._out_since.setdefault(lane, now) > AGAIN_S:
+                self.dispatcher.readmit([lane])
 
     # ---------------------------------------------------------------- turning away
 
-    def _beforehand(self, job: Job, max_wait: float | None, now: float) -> Refusal | None:
-        found = prospect(self.dispatcher, job, now)
-        if max_wait is None and not math.isinf(found.at):
-            return None
-        max_wait = max_wait or 0.0
-        at = max(found.at, now) + behind(self.dispatcher, job, now)
-        return self._too_late(found, at, now, max_wait) if at - now > max_wait + NEARLY_S else None
+    def _refusal(self, job: Job, found: Prospect, now: float) -> Refusal | None:
+        """Whether a call that waits is to be turned away, as things stand.
 
-    def _too_late(self, found: Prospect, at: float, now: float, max_wait: float) -> Refusal:
-        left = at - now
-        if math.isinf(left):
+        Four cases: no key will ever take it; those that could are down, which only a batch waits out; a quota comes
+        back later than its caller wants to wait (a minute, where nobody said); its permit does.
+        """
+        ticket = self._tickets[job]
+        if found.state == "never":
             return Refusal(why="nothing_left", message=f"nothing is left that can serve it: {found.why}")
-        if found.spent:
-            message = f"every quota that could serve it is spent; the first comes back in {left:.0f} s ({found.why})"
-            return Refusal(why="nothing_left", message=message, retry_after=left)
-        message = f"no permit within {max_wait:g} s; the soonest comes in {left:.1f} s ({found.why})"
+        at = max(found.at, now) + behind(self.dispatcher, job, now)
+        left, waits = at - now, at - ticket.submitted
+        if found.state == "down":
+            patient = ticket.max_wait is None and any(p.answered for p in self.dispatcher.providers)
+            message = f"nothing is left that can serve it, and no trial before {left:.0f} s: {found.why}"
+            return None if patient else Refusal(why="nothing_left", message=message, retry_after=left)
+        limit = ticket.max_wait
+        if found.state == "spent":
+            limit = SHORT_RESET_S if limit is None else limit
+            message = f"nothing is left that can serve it for {left:.0f} s: {found.why}"
+            return Refusal(why="nothing_left", message=message, retry_after=left) if waits > limit else None
+        if limit is None or waits <= limit + NEARLY_S:
+            return None
+        message = f"no permit within {limit:g} s; the soonest comes in {left:.1f} s ({found.why})"
         return Refusal(why="wait", message=message, retry_after=left)
 
     def _full(self, job: Job, now: float) -> Refusal:
@@ -174,18 +196,19 @@ class Service(Run):
     def _turn_away_overdue(self) -> None:
         now = self._clock()
         for job in [job for job in self._overdue if self.queue.withdraw(job)]:
-            ticket = self._tickets[job]
-            found = prospect(self.dispatcher, job, now)
-            at = max(found.at, now) + behind(self.dispatcher, job, now)
-            self._refuse(job, self._too_late(found, at, now, now - ticket.submitted))
+            ticket, found = self._tickets[job], prospect(self.dispatcher, job, now)
+            left = max(0.0, found.at - now) + behind(self.dispatcher, job, now)
+            said = f"no permit within {ticket.max_wait:g} s; it waits for {found.why}"
+            late = Refusal(why="wait", message=said, retry_after=left if math.isfinite(left) else None)
+            self._refuse(job, self._refusal(job, found, now) or late)
 
     def _end_hopeless(self, now: float) -> None:
         for head in self.queue.heads():
             found = prospect(self.dispatcher, head, now)
-            if math.isinf(found.at):
-                for job in self.queue.at(head):
+            for job in () if found.state == "soon" else self.queue.at(head):
+                if (refusal := self._refusal(job, found, now)) is not None:
                     self.queue.withdraw(job)
-                    self._refuse(job, self._too_late(found, found.at, now, 0.0))
+                    self._refuse(job, refusal)
 
     def _refuse(self, job: Job, refusal: Refusal) -> None:
         ticket = self._tickets.get(job)
@@ -202,6 +225,7 @@ class Service(Run):
             self.withdraw(ticket)
         else:
             self._forget(ticket.job)
+            ticket.job.caller = None  # they hold each other, and the whole of what was said with them
 
     def _forget(self, job: Job) -> None:
         self._tickets.pop(job, None)

@@ -49,6 +49,7 @@ class Ticket:
         self.job, self.streams, self.submitted = job, streams, submitted
         self.result: asyncio.Future[ResultLine] = loop.create_future()
         self.begun: asyncio.Future[bool] = loop.create_future()
+        self.max_wait: float | None = None  # seconds for a permit
         self.refusal: Refusal | None = None
         self.target: Target | None = None  # who answers, or was asked last
         self.sent = submitted  # when it was sent there
@@ -124,6 +125,9 @@ class Ticket:
             self.result.set_result(result)
         if not self.begun.done():
             self.begun.set_result(False)
+        if self._reader is not None:
+            self._reader.tap = None  # it would hold the ticket, and the ticket it
+        self._reader = self._relay = None
         self._came.set()
 
     def refuse(self, refusal: Refusal, result: ResultLine) -> None:

@@ -30,8 +30,8 @@ class Relay:
     """
 
     __slots__ = (
-        "_arguments", "_changed", "_finished", "_head", "_last", "_model", "_native", "_spoken", "_start", "_texts",
-        "_thoughts", "_usage", "_usage_chunk",
+        "_arguments", "_changed", "_finished", "_head", "_last_payload", "_model", "_native", "_spoken", "_start",
+        "_texts", "_thoughts", "_usage", "_usage_chunk",
     )  # fmt: skip
 
     def __init__(self, head: Head, model: str, *, native: bool, usage: bool):
@@ -39,7 +39,7 @@ class Relay:
         self._start = _start(head, model, {})
         self._native, self._usage = native, usage
         self._usage_chunk = b""  # as the server gave it
-        self._last: dict[str, Any] | None = None  # the server's last chunk
+        self._last_payload = b""  # the server's last chunk
         self._spoken = self._finished = False  # something has passed; a reason to stop has
         self._changed = False
         self._texts = self._thoughts = 0  # how many pieces of the reader's have been told
@@ -48,14 +48,16 @@ class Relay:
     def take(self, events: list[bytes], reader: Reading) -> list[bytes]:
         """Chunks for events that the reader has just read."""
         if self._native:
-            return self._passed(events, reader._error is not None or reader._finish == "error" or bool(reader._garbled))
+            failed = reader._error is not None or reader._finish == "error" or bool(reader._garbled)
+            return self._passed(events, failed, not (failed or reader._loose))
         return self._retold(reader)
 
     def end(self, answer: Answer, usage: Usage) -> list[bytes]:
         """What is still to be said when the answer is whole: all of it, where nothing was streamed."""
         chunks = self._missing(answer)
-        if self._last is not None and not (self._finished and self._usage_chunk):
-            self._start = _start(self._head, self._model, self._last)
+        if self._last_payload and not (self._finished and self._usage_chunk):
+            last = plain(self._last_payload)
+            self._start = _start(self._head, self._model, last if isinstance(last, dict) else {})
         if not self._finished:
             chunks.append(self._chunk({}, finish_of(answer)))
             self._finished = True
@@ -66,10 +68,16 @@ class Relay:
 
     # ---------------------------------------------------------------- the provider's own chunks
 
-    def _passed(self, events: list[bytes], failed: bool) -> list[bytes]:
-        """`failed`: one of these events has ended the stream; it does not pass, nor do those after it."""
+    def _passed(self, events: list[bytes], failed: bool, sound: bool) -> list[bytes]:
+        """`failed`: one of these events has ended the stream; it does not pass, nor do those after it. `sound`: the
+        reader has read them all as chunks, so what shows nothing unusual need not be read again.
+        """
         chunks: list[bytes] = []
         for payload in events:
+            if sound and _is_plain(payload):
+                self._last_payload = payload
+                chunks.append(payload)
+                continue
             try:
                 chunk = _decode(payload)
                 clean = chunk.__class__ is dict and b"\n" not in payload and b"\r" not in payload
@@ -86,7 +94,7 @@ class Relay:
                 self._count(chunk)
                 clean = False
             if choices and self._look(choices):
-                self._last = chunk
+                self._last_payload = payload
                 chunks.append(payload if clean and not self._changed else encoded(chunk))
         self._spoken = self._spoken or bool(chunks)
         return chunks
@@ -177,6 +185,14 @@ def _start(head: Head, model: str, like: dict[str, Any]) -> bytes:
         "model": like.get("model") or model,
     }
     return encoded(document)[:-1] + b',"choices":'
+
+
+#: What makes a chunk worth reading: a reason to stop, counts, line ends, a whole message.
+_UNUSUAL = (b'"finish_reason":"', b'"finish_reason": "', b'"usage":{', b'"usage": {', b'"message"', b"\n", b"\r")
+
+
+def _is_plain(payload: bytes) -> bool:
+    return b'"delta"' in payload and not any(sign in payload for sign in _UNUSUAL)
 
 
 def _is_end(chunk: Any) -> bool:

@@ -52,6 +52,7 @@ class Circuit:
     def __init__(self, speed: float = 1.0) -> None:
         self.open_until = -math.inf
         self.failures = 0
+        self.cap = CIRCUIT_CAP_S  # the longest rest
         self.why = ""
         self._opened = 0
         self._opened_at = -math.inf
@@ -75,7 +76,7 @@ class Circuit:
         self.why = why
         if not (at_once or self.tripped or self.failures >= PATIENCE):
             return False
-        middle = min(CIRCUIT_CAP_S / 1.25, CIRCUIT_S * 2.0 ** min(self._opened, 10))
+        middle = min(self.cap / 1.25, CIRCUIT_S * 2.0 ** min(self._opened, 10))
         rest = middle * rng.uniform(0.75, 1.25) / self._speed
         self._opened += 1
         self._opened_at = now

@@ -16,6 +16,8 @@ from llmfan.scheduling.lanes import Lane
 
 #: The share of a limit's rate that callers find room for; part of a request that may lack.
 SHARE, SLACK = 0.2, 0.5
+#: One place is always left where so many or more fit.
+FEW = 10
 #: A batch leaves evenly spaced for so long after a call. Seconds.
 AFTER_S = 60.0
 #: How many of the places that come free are looked at.
@@ -53,8 +55,9 @@ def room_at(meter: Meter, amount: float, now: float) -> float:
     held: Sequence[tuple[float, float]] = meter.returning(now, LOOKS)  # type: ignore[attr-defined]
     flow = SHARE * meter.limit / meter.period  # type: ignore[attr-defined]
     free = meter.limit - sum(part for _, part in held) - amount + SLACK * amount
-    late = 0.0
+    least = amount * (1 + SLACK) if meter.limit >= FEW * amount else 0.0
+    until = now
     for at, part in held:
-        late = max(late, flow * (at - now) - free)
+        until = max(until, at if free < least else at - free / flow)
         free += part
-    return now + late / flow if late > 0 else now
+    return until

@@ -442,6 +442,19 @@ class Dispatcher:
 
     # -------------------------------------------------------------- jobs that came back, lanes that wait
 
+    def keep_running(self, longest_rest: float, out_for: str) -> None:
+        """There is no end in sight: nobody is given up for good, and nobody rests for long. Seconds."""
+        self._rests.patient, self._rests.out_for = True, out_for
+        for provider in self.providers:
+            provider.circuit.cap = longest_rest
+
+    def readmit(self, lanes: Iterable[Lane]) -> None:
+        """Those that were out are asked again."""
+        for lane in lanes:
+            lane.out, lane.fault = "", None
+            self._board.ready(lane)
+        self.changed = True
+
     def submit(self, job: Job, now: float) -> None:
         """A call comes in, where the fleet is kept running. One that somebody waits for goes ahead of batches."""
         if not job.batch:

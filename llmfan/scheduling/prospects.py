@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from llmfan.limits.axes import earliest, is_quota
 from llmfan.limits.window import NEVER, SETTLE
 from llmfan.scheduling.dispatcher import Dispatcher
 from llmfan.scheduling.failover import eligible
 from llmfan.scheduling.jobs import Job
-from llmfan.scheduling.lanes import Lane
+from llmfan.scheduling.lanes import HOPELESS, Lane
+from llmfan.scheduling.outlook import reasons
 
 
 class Prospect(NamedTuple):
-    """`at`: the moment of its permit, inf if none will ever come; `spent`: only because a quota comes back then.
+    """`at`: the moment of its permit, as far as can be foreseen; inf if none will ever come.
 
-    `why` says what it waits for, or why nobody can take it.
+    `state`: `soon`; `spent` (until a quota comes back); `down` (who could serve it has failed over and over and rests
+    till then); `never`. `why` says what it waits for, or why nobody can take it.
     """
 
     at: float
-    spent: bool
+    state: Literal["soon", "spent", "down", "never"]
     why: str
 
 
@@ -29,16 +31,13 @@ def prospect(dispatcher: Dispatcher, job: Job, now: float) -> Prospect:
     fit = [lane for lane in dispatcher.lanes if _may_serve(lane, job)]
     alive = [lane for lane in fit if not lane.out]
     if not alive:
-        return Prospect(math.inf, False, _reasons(fit) or "no key of the fleet can serve it")
-    if all(lane.provider.hopeless for lane in alive):
+        return Prospect(math.inf, "never", reasons(fit) or "no key of the fleet can serve it")
+    if all(_down(lane, now) for lane in alive):
         why = dict.fromkeys(f"{lane.provider.name}: {lane.provider.circuit.why}" for lane in alive)
-        return Prospect(math.inf, False, "no provider has ever answered: " + "; ".join(why))
-    free = [lane for lane in alive if not lane.target.paid]
-    able = [lane for lane in free if lane.able(now)]
+        return Prospect(min(lane.provider.circuit.open_until for lane in alive), "down", "; ".join(why))
+    able = [lane for lane in alive if not lane.target.paid and lane.able(now)]
     found = [_of(dispatcher, lane, job, now) for lane in (able or alive)]
-    best = min(found)
-    spent = [each for each in found if each.at == best.at and not each.spent]
-    return spent[0] if spent else best
+    return min(found, key=lambda each: (each.at, each.state))
 
 
 def behind(dispatcher: Dispatcher, job: Job, now: float) -> float:
@@ -56,6 +55,12 @@ def _may_serve(lane: Lane, job: Job) -> bool:
     return (not job.only or job.only in lane.names) and not any(name in job.banned for name in lane.names)
 
 
+def _down(lane: Lane, now: float) -> bool:
+    """It has failed over and over, and nobody asks it before its next trial."""
+    circuit = lane.provider.circuit
+    return circuit.openings >= HOPELESS and circuit.open_until > now
+
+
 def _of(dispatcher: Dispatcher, lane: Lane, job: Job, now: float) -> Prospect:
     circuit = lane.provider.circuit
     at, spent, why = now, False, ""
@@ -65,19 +70,13 @@ def _of(dispatcher: Dispatcher, lane: Lane, job: Job, now: float) -> Prospect:
         at, spent, why = circuit.open_until, False, circuit.why
     ready, meter = earliest(lane.meters, dispatcher.cost_of(job, lane), now)
     if ready == NEVER:
-        return Prospect(
-            math.inf, False, f"{lane.target.key}: it needs more than {meter.axis if meter else ''} ever holds"
-        )
+        axis = meter.axis if meter is not None else "a limit"
+        return Prospect(math.inf, "never", f"{lane.target.key}: it needs more than {axis} ever holds")
     if ready != SETTLE and ready > at and meter is not None:
         at, spent, why = ready, is_quota(meter.axis), f"{lane.target.key}: {meter.axis}"
     if not dispatcher.in_flight and not dispatcher.purse.covers(dispatcher.worst_of(job, lane)):
-        return Prospect(math.inf, False, dispatcher.purse.words())
+        return Prospect(math.inf, "never", dispatcher.purse.words())
     group = lane.group
     if group.paced and not group.permit and (spec := group.pace.spec()) is not None:
         at = max(at, group.last_send + 1.0 / spec[1])
-    return Prospect(at, spent, why or f"{lane.target.key}: its pace")
-
-
-def _reasons(lanes: list[Lane]) -> str:
-    said = dict.fromkeys(f"{lane.target.key}: {lane.out}" for lane in lanes)
-    return "; ".join(list(said)[:5]) + (f"; and {len(said) - 5} more" if len(said) > 5 else "")
+    return Prospect(at, "spent" if spent else "soon", why or f"{lane.target.key}: its pace")

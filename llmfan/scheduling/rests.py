@@ -20,6 +20,7 @@ class Rests:
     def __init__(self, rng: Random, say: Callable[[str], None], speed: float):
         self._rng, self._say, self._speed = rng, say, speed
         self.patient = True  # a provider that never answered is tried again for ever: others do the work
+        self.out_for = "out for this run"
         self._cooldowns: dict[str, Cooldown] = {}
 
     def apply(self, lane: Lane, sent: float, failure: Failure, now: float) -> None:
@@ -82,7 +83,7 @@ class Rests:
         for each in news:
             each.out, each.fault = short(failure), failure
         if news:
-            self._say(f"{name} is out for this run: {short(failure)}")
+            self._say(f"{name} is {self.out_for}: {short(failure)}")
 
 
 def short(failure: Failure) -> str:

@@ -69,13 +69,18 @@ class Stranded:
     def _relax(self, job: Job) -> bool:
         """Three cases: others were tried first and are gone; a conversation lost its model; or it is over."""
         if job.refusers or not (job.avoid or job.pinned):
-            self.ended.append((job, job.last or NOBODY))
+            self.ended.append((job, job.last or self._nobody(job)))
             return False
         if not job.avoid:
             job.restart()
         job.avoid = frozenset()
         self.waiting.put_back(job)
         return True
+
+    def _nobody(self, job: Job) -> Failure:
+        """It was never sent: those that could have served it are out, for a reason that is not the job's."""
+        fault = next((lane.fault for lane in self._served_by.get(job.only, []) if lane.fault is not None), None)
+        return NOBODY if fault is None else replace(fault, message=f"not sent: {short(fault)}")
 
     def _end_feed(self, feed: Supply, why: Failure) -> bool:
         unsent = replace(why, message=f"not sent: {short(why)}")

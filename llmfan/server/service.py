@@ -53,9 +53,7 @@ def serve(
     async def run() -> int:
         log = Log(to_stderr, quiet=quiet)
         try:
-            async with Engine(
-                fleet, options, env=env, whole=whole, ledger=ledger, queue=queue, say=log.say
-            ) as engine:
+            async with Engine(fleet, options, env=env, whole=whole, ledger=ledger, queue=queue, say=log.say) as engine:
                 service = Service(engine, replace(terms, connections=_room(terms, options)), sockets, log)
                 service.catch_signals()
                 await service.open()
