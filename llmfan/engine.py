@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -22,6 +23,7 @@ from llmfan.conduct.ticket import Ticket
 from llmfan.conduct.unwritten import Unwritten
 from llmfan.dialects.relay import Head
 from llmfan.ledgers.memory import MemoryLedger
+from llmfan.limits.window import Calendar
 from llmfan.measures.accumulate import Accumulator
 from llmfan.measures.recent import Recent
 from llmfan.options import RunOptions
@@ -39,6 +41,8 @@ from llmfan.wiring import Crew, Moments, dispatcher_of, network
 
 #: Calls that may wait, of each kind (those that somebody waits for, and batches).
 QUEUE = 10_000
+#: How often the wall clock is looked at, and from where on it is another one than was known.
+FOLLOW_S, APART_S = 5.0, 2.0
 
 
 class Engine:
@@ -72,7 +76,8 @@ class Engine:
         self._say = say
         self._clock, self._transport = clock, transport
         self._stack = AsyncExitStack()
-        self._serial = 0
+        self._serial, self._followed = 0, -math.inf
+        self.ended = asyncio.Event()
         self._stem = f"{Random().getrandbits(40):010x}"
 
     async def __aenter__(self) -> Self:
@@ -116,19 +121,49 @@ class Engine:
             dispatcher, attempts, scribe, _Nobody(self._say), clock, Bounds(), clerk, audit=False,
             describe_wait=spelled_moment(moments),
         )  # fmt: skip
-        self.service.begin(queue, self._bound, self._fault)
+        self.service.begin(queue, self._bound, self._fault, self._follow_clock)
         self.lanes = crew.lanes
         self.overview = Overview(
             self._whole, dispatcher, clerk, self._ledger, accumulator, recent, moments, self.redact,
             simulated=options.simulate, speed=options.speed,
         )  # fmt: skip
-        task = asyncio.get_running_loop().create_task(self.service.go())
-        stack.push_async_callback(self._end, task)
+        self._work = asyncio.get_running_loop().create_task(self.service.go())
+        self._work.add_done_callback(self._stopped)
+        stack.push_async_callback(self._end)
         await asyncio.sleep(0)  # the pacers begin
 
-    async def _end(self, task: asyncio.Task[object]) -> None:
+    async def _end(self) -> None:
         self.service.close()
-        await task
+        await asyncio.wait([self._work])
+
+    @property
+    def alive(self) -> bool:
+        """Whether calls are carried out; False after the end, or where a fault of llmfan itself has ended it."""
+        return not self._work.done()
+
+    def _stopped(self, work: asyncio.Task[object]) -> None:
+        """A fault of ours outside any call: nothing goes on, so every caller is told."""
+        if not work.cancelled() and (error := work.exception()) is not None:
+            self._fault(error)
+            self.service.close()
+        self.ended.set()
+
+    def _follow_clock(self, now: float) -> None:
+        """A machine that slept, or whose clock was set: days end by the wall clock, not by this process's."""
+        if self._clock is not time.perf_counter or now < self._followed + FOLLOW_S:
+            return
+        self._followed = now
+        self.follow(now, dt.datetime.now(dt.UTC))
+
+    def follow(self, now: float, wall: dt.datetime) -> None:
+        """`wall`: what the wall clock shows at `now`."""
+        if abs((wall - self._moments.wall(now)).total_seconds()) < APART_S:
+            return
+        off = self._moments.correct(wall, now)
+        self.service.scribe.shift(off)
+        for day in {meter for lane in self.lanes for meter in lane.meters if isinstance(meter, Calendar)}:
+            day.shift(off)
+        self.service.dispatcher.look_again()
 
     def submit(
         self,
@@ -174,6 +209,9 @@ class Engine:
     def _fault(self, error: BaseException) -> None:
         """Of ours: said by its kind and place, for what it holds may be a caller's text."""
         trace = error.__traceback__
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+            trace = error.__traceback__
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
         where = "" if trace is None else f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"

@@ -52,7 +52,11 @@ class Redactor:
 
     def __init__(self, texts: Iterable[str]):
         self._texts = sorted({t for t in texts if len(t) >= 6}, key=len, reverse=True)
-        self._raw = list(dict.fromkeys(form.encode() for t in self._texts for form in (t, _in_json(t))))
+        self._raw = list(
+            dict.fromkeys(
+                form.encode() for t in self._texts for form in (t, _in_json(t), _in_json(t).replace("/", "\\/"))
+            )
+        )
 
     def document(self, value: dict[str, Any]) -> dict[str, Any]:
         """A JSON document without them: a user can put a key anywhere, a field that is written down included."""

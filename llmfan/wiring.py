@@ -39,7 +39,7 @@ EASY = 0.8
 
 
 class Moments:
-    """The run's clock and its place in the day: the wall clock is read once."""
+    """The run's clock and its place in the day: the wall clock is read once, by a service now and then."""
 
     def __init__(self, clock: Clock, wall: dt.datetime):
         self.clock, self.started_at = clock, wall
@@ -50,6 +50,14 @@ class Moments:
 
     def unix(self, moment: float) -> float:
         return self.started_at.timestamp() + moment - self.start
+
+    def correct(self, wall: dt.datetime, moment: float) -> float:
+        """Takes the wall clock's word for what it is now; by how many seconds it was off (this machine slept, or was
+        set).
+        """
+        off = (wall - self.wall(moment)).total_seconds()
+        self.started_at += dt.timedelta(seconds=off)
+        return off
 
 
 class Crew:

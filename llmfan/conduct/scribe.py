@@ -53,6 +53,11 @@ class Scribe:
         self.tallies: Tallies | None = None  # what the ledger is told of attempts
         self.recent: Recent | None = None  # the last minutes, where somebody looks
 
+    def shift(self, seconds: float) -> None:
+        """The wall clock is further on than was known."""
+        self._wall += seconds
+        self._second = -1
+
     def note(self, claim: Claim, sent: float) -> int:
         """Marks a request as in flight."""
         job, target = claim.job, claim.lane.target

@@ -6,42 +6,46 @@ A run ends when no key can serve what is left; here the calls that wait for it e
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
+from llmfan.conduct.patience import CLOSING, NEARLY_S, Patience
 from llmfan.conduct.run import TICK_S, Run
 from llmfan.conduct.ticket import Refusal, Ticket
 from llmfan.records import Failure, ResultLine
 from llmfan.scheduling.claim import Claim
 from llmfan.scheduling.jobs import Job
 from llmfan.scheduling.lanes import Lane
-from llmfan.scheduling.outlook import SHORT_RESET_S
-from llmfan.scheduling.prospects import Prospect, behind, prospect
+from llmfan.scheduling.prospects import prospect
 from llmfan.scheduling.queue import Queue
-from llmfan.settings import Kind
 
-#: A call is turned away at once only if its permit is later than wanted by this; it may come a little sooner than told.
-NEARLY_S = 0.05
 #: A provider that is down is tried so often at least; a key that was refused for good is asked again after so long.
 LONGEST_REST_S, AGAIN_S = 30.0, 600.0
-_CLOSING = Refusal(why="closing", message="the fleet is being closed")
+#: What one look has changed is looked at again, so often at most in one go.
+ROUNDS = 10
 _FAULT = Failure(kind="bad_response", scope="request", message="a fault of llmfan itself; its log says more")
 
 
 class Service(Run):
-    """`queue`: the dispatcher's. `bound`: how many may wait, of those that somebody waits for and of batches."""
+    """`queue`: the dispatcher's. `bound`: how many may wait, of those that somebody waits for and of batches.
+
+    `fault` is told of faults of ours; `shift` looks whether the wall clock has gone another way than this process's.
+    """
 
     queue: Queue
     bound: int
     fault: Callable[[BaseException], None]
+    shift: Callable[[float], None]
 
-    def begin(self, queue: Queue, bound: int, fault: Callable[[BaseException], None]) -> None:
-        self.queue, self.bound, self.fault = queue, bound, fault
+    def begin(
+        self, queue: Queue, bound: int, fault: Callable[[BaseException], None], shift: Callable[[float], None]
+    ) -> None:
+        self.queue, self.bound, self.fault, self.shift = queue, bound, fault, shift
         self.closing = False
+        self._patience = Patience(self.dispatcher)
         self._tickets: dict[Job, Ticket] = {}
         self._claims: dict[Job, Claim] = {}
         self._timers: dict[Job, asyncio.TimerHandle] = {}
-        self._overdue: set[Job] = set()
         self._out_since: dict[Lane, float] = {}
         self.dispatcher.keep_running(LONGEST_REST_S, f"out, and asked again in {AGAIN_S / 60:.0f} minutes")
         self.quiet = asyncio.Event()  # no call is left
@@ -52,26 +56,23 @@ class Service(Run):
     def submit(self, ticket: Ticket) -> None:
         """Takes a call, or refuses it at once; then its result is there already."""
         job, now = ticket.job, self._clock()
+        job.size()  # what cannot be measured is a fault of its own, before it stands in anybody's way
         self._tickets[job] = ticket
         self.quiet.clear()
         ticket.result.add_done_callback(lambda result: self._over(ticket, result))
         if self.closing:
-            self._refuse(job, _CLOSING)
+            self._refuse(job, CLOSING)
             return
         if self.queue.count(job.batch) >= self.bound:
-            self._refuse(job, self._full(job, now))
+            self._refuse(job, self._patience.full(ticket, self.bound, now))
             return
-        job.size()  # what cannot be measured is a fault of its own, before it stands in anybody's way
         self.dispatcher.submit(job, now)
         self.pump()
-        if not self.queue.holds(job):
-            return
-        refusal = self._refusal(job, prospect(self.dispatcher, job, now), now)
-        if refusal is not None:
-            self.queue.withdraw(job)
-            self._refuse(job, refusal)
-        elif ticket.max_wait is not None:
-            self._timers[job] = asyncio.get_running_loop().call_later(ticket.max_wait, self._waited, job)
+        if self.queue.holds(job):
+            self._weigh(job, now)
+        if ticket.max_wait is not None and not ticket.result.done():
+            loop, after = asyncio.get_running_loop(), max(NEARLY_S, ticket.max_wait)
+            self._timers[job] = loop.call_later(after, self._waited, job)
 
     def withdraw(self, ticket: Ticket) -> None:
         """Its caller is gone: it waits no longer, or its request ends and gives back what it holds."""
@@ -79,36 +80,42 @@ class Service(Run):
         if job not in self._tickets:
             return
         job.gone = True
-        self.queue.withdraw(job)
+        waited = self._take_out(job)
         claim = self._claims.get(job)
         if claim is not None:
             self.cancel(claim)
         ticket.result.cancel()
         ticket.begun.cancel()
         self._forget(job)
+        if waited:
+            self.pump()
 
     def close(self) -> None:
         """Takes no more calls, ends those that wait, and leaves what is in flight."""
         self.closing = True
-        for job in [job for job in self._tickets if job not in self._claims]:
-            self.queue.withdraw(job)
-            self._refuse(job, _CLOSING)
         self.dispatcher.stopped = True
-        for job in list(self._claims):
+        for job in list(self._tickets):
             job.gone = True
+            self.queue.withdraw(job)
         self.leave_at_once()
         for job in list(self._tickets):
-            self._refuse(job, _CLOSING)
+            self._refuse(job, CLOSING)
         self._finished.set()
 
     # ---------------------------------------------------------------- the pump
 
     def _advance(self) -> list[Claim]:
         claims = super()._advance()
+        for _ in range(ROUNDS):
+            if not self.dispatcher.changed or self._finished.is_set():
+                break
+            claims += super()._advance()
         for claim in claims:
             self._claims[claim.job] = claim
-        if self._overdue:
-            self._turn_away_overdue()
+        returned, self.queue.returned = self.queue.returned, []
+        for job in returned:
+            if self.queue.holds(job):
+                self._weigh(job, self._clock())
         return claims
 
     async def _carry(self, claim: Claim) -> None:
@@ -134,18 +141,39 @@ class Service(Run):
             self.scribe.never_served(job, _FAULT)
         self.pump()
 
+    def _chore(self, work: Coroutine[Any, Any, None]) -> None:
+        super()._chore(self._guarded(work))
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        """What dies here takes everything with it: then nothing is sent any more."""
+        try:
+            await work
+        except Exception:
+            self.dispatcher.stopped = True
+            raise
+
     def _look_whether_over(self, now: float) -> None:
         """Nothing in flight is no end here."""
 
     async def _watch(self, started: float) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            now = self._clock()
-            if self._clerk.look(now):
-                self.pump()
-            self.observer.tick(now)
-            self._ask_again(now)
-            self._end_hopeless(now)
+            try:
+                self._look_after(self._clock())
+            except Exception as error:  # the next look may go better; without any, calls would wait for ever
+                self.fault(error)
+
+    def _look_after(self, now: float) -> None:
+        self.shift(now)
+        self._ask_again(now)
+        if self._clerk.look(now) or self.dispatcher.changed:
+            self.pump()
+        self.observer.tick(now)
+        for head in self.queue.heads():
+            found = prospect(self.dispatcher, head, now)
+            for job in () if found.state == "soon" else self.queue.at(head):
+                if (refusal := self._patience.refusal(self._tickets[job], now, found)) is not None:
+                    self._turn_away(job, refusal)
 
     def _ask_again(self, now: float) -> None:
         """A key that was refused for good may have been paid for, or let in again."""
@@ -157,67 +185,35 @@ class Service(Run):
 
     # ---------------------------------------------------------------- turning away
 
-    def _refusal(self, job: Job, found: Prospect, now: float) -> Refusal | None:
-        """Whether a call that waits is to be turned away, as things stand.
-
-        Four cases: no key will ever take it; those that could are down, which only a batch waits out; a quota comes
-        back later than its caller wants to wait (a minute, where nobody said); its permit does.
-        """
-        ticket = self._tickets[job]
-        if found.state == "never":
-            return Refusal(why="nothing_left", message=f"nothing is left that can serve it: {found.why}")
-        at = max(found.at, now) + behind(self.dispatcher, job, now)
-        left, waits = at - now, at - ticket.submitted
-        if found.state == "down":
-            patient = ticket.max_wait is None and any(p.answered for p in self.dispatcher.providers)
-            message = f"nothing is left that can serve it, and no trial before {left:.0f} s: {found.why}"
-            return None if patient else Refusal(why="nothing_left", message=message, retry_after=left)
-        limit = ticket.max_wait
-        if found.state == "spent":
-            limit = SHORT_RESET_S if limit is None else limit
-            message = f"nothing is left that can serve it for {left:.0f} s: {found.why}"
-            return Refusal(why="nothing_left", message=message, retry_after=left) if waits > limit else None
-        if limit is None or waits <= limit + NEARLY_S:
-            return None
-        message = f"no permit within {limit:g} s; the soonest comes in {left:.1f} s ({found.why})"
-        return Refusal(why="wait", message=message, retry_after=left)
-
-    def _full(self, job: Job, now: float) -> Refusal:
-        kind = "batch calls" if job.batch else "calls"
-        return Refusal(
-            why="full", message=f"{self.bound} {kind} wait already", retry_after=behind(self.dispatcher, job, now)
-        )
+    def _weigh(self, job: Job, now: float) -> None:
+        if (refusal := self._patience.refusal(self._tickets[job], now)) is not None:
+            self._turn_away(job, refusal)
 
     def _waited(self, job: Job) -> None:
-        """It has waited as long as it was to: refused, unless it is in flight; then, if it comes back."""
-        self._overdue.add(job)
-        self._turn_away_overdue()
+        """It has waited as long as it was to. One in flight is weighed when it comes back."""
+        if self.queue.holds(job):
+            self._turn_away(job, self._patience.late(self._tickets[job], self._clock()))
 
-    def _turn_away_overdue(self) -> None:
-        now = self._clock()
-        for job in [job for job in self._overdue if self.queue.withdraw(job)]:
-            ticket, found = self._tickets[job], prospect(self.dispatcher, job, now)
-            left = max(0.0, found.at - now) + behind(self.dispatcher, job, now)
-            said = f"no permit within {ticket.max_wait:g} s; it waits for {found.why}"
-            late = Refusal(why="wait", message=said, retry_after=left if math.isfinite(left) else None)
-            self._refuse(job, self._refusal(job, found, now) or late)
+    def _turn_away(self, job: Job, refusal: Refusal) -> None:
+        self._take_out(job)
+        self._refuse(job, refusal)
 
-    def _end_hopeless(self, now: float) -> None:
-        for head in self.queue.heads():
-            found = prospect(self.dispatcher, head, now)
-            for job in () if found.state == "soon" else self.queue.at(head):
-                if (refusal := self._refusal(job, found, now)) is not None:
-                    self.queue.withdraw(job)
-                    self._refuse(job, refusal)
+    def _take_out(self, job: Job) -> bool:
+        """Out of the queue; who waited only for what it needs may go then. Whether it was there."""
+        if not self.queue.withdraw(job):
+            return False
+        self.dispatcher.look_at_queue()
+        return True
 
     def _refuse(self, job: Job, refusal: Refusal) -> None:
         ticket = self._tickets.get(job)
         if ticket is None or ticket.result.done():
             return
         ticket.refusal = refusal
-        failure = job.last if refusal.why == "nothing_left" and job.last is not None else None
-        kind = failure.kind if failure is not None else _KINDS[refusal.why]
+        kind = job.last.kind if refusal.why == "nothing_left" and job.last is not None else refusal.kind
         self.scribe.never_served(job, Failure(kind=kind, scope="request", message=refusal.message))
+
+    # ---------------------------------------------------------------- the end of a call
 
     def _over(self, ticket: Ticket, result: asyncio.Future[ResultLine]) -> None:
         """Who waited for it has it; or was cancelled while it waited, and with it the call."""
@@ -230,17 +226,8 @@ class Service(Run):
     def _forget(self, job: Job) -> None:
         self._tickets.pop(job, None)
         self._claims.pop(job, None)
-        self._overdue.discard(job)
         timer = self._timers.pop(job, None)
         if timer is not None:
             timer.cancel()
         if not self._tickets:
             self.quiet.set()
-
-
-_KINDS: dict[str, Kind] = {
-    "wait": "rate_limited",
-    "full": "overloaded",
-    "nothing_left": "quota_exhausted",
-    "closing": "cancelled",
-}

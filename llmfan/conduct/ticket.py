@@ -13,6 +13,7 @@ from llmfan.dialects.relay import Head, Relay
 from llmfan.ports import StreamReader
 from llmfan.records import Answer, ResultLine, Target, Usage
 from llmfan.scheduling.jobs import Job
+from llmfan.settings import Kind
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
@@ -25,6 +26,7 @@ class Refusal(Struct, frozen=True, kw_only=True):
     why: Literal["wait", "full", "nothing_left", "closing"]
     message: str
     retry_after: float | None = None
+    kind: Kind = "rate_limited"
 
 
 class Ticket:

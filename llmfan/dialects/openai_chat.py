@@ -56,7 +56,9 @@ class ChatCompletions:
         if call.temperature is not None:
             document["temperature"] = call.temperature
         if call.params:
-            document |= _params(call.params)
+            document |= _params(call.params, known=bool(self._preset.checked))
+            if "max_completion_tokens" in document:
+                document.pop("max_tokens", None)
         if call.stream:
             document["stream"] = True
             if self._preset.fields.ask_usage:
@@ -232,9 +234,12 @@ class ChatReader(Reading):
         return chunk
 
 
-def _params(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Further fields as given. What this program decides itself (model, messages, stream) is not theirs to change."""
+def _params(params: Mapping[str, Any], *, known: bool) -> dict[str, Any]:
+    """Further fields as given. What this program decides itself (model, messages, stream) is not theirs to change.
+
+    A cap has two names: where it is `known` which of them a provider takes, `fitted` gives it that one.
+    """
     found = {name: value for name, value in params.items() if name not in ("model", "messages", "stream")}
-    if "max_completion_tokens" in found:
+    if known and "max_completion_tokens" in found:
         found["max_tokens"] = found.pop("max_completion_tokens")
     return found

@@ -216,6 +216,10 @@ class Calendar:
         """Told of the window that ends this moment by the server's clock, while ours says that it is over."""
         return report.resets_in is not None and report.resets_in < MINUTE and self._resets_at - now > HOUR
 
+    def shift(self, seconds: float) -> None:
+        """The day is further on than was known."""
+        self._resets_at -= seconds
+
     def _roll(self, now: float) -> None:
         if now >= self._resets_at:
             self._used, self._resets_at = 0.0, self._next_reset(now)

@@ -88,7 +88,7 @@ class Dispatcher:
         if sticky is not None and "" in waiting.feeds:
             waiting.feeds[""] = Shelf(waiting.feeds[""], sticky, self.finish.takes, speed)
         self.courtesy = Courtesy(speed)
-        self._held_by: dict[Meter, list[Lane]] = {}  # lanes that wait for a limit's moment
+        self._held_by: dict[Meter, dict[Lane, None]] = {}  # lanes that wait for a limit's moment
 
     # -------------------------------------------------------------- deciding
 
@@ -459,8 +459,15 @@ class Dispatcher:
         """A call comes in, where the fleet is kept running. One that somebody waits for goes ahead of batches."""
         if not job.batch:
             self.courtesy.called(now)
-            self._board.wake([x for x in self.lanes if x.standing is Standing.TIMED and x.waits_for == ROOM])
         self._return(job)
+        if self.waiting.back[job.place][0] is job:
+            self.look_at_queue()
+
+    def look_at_queue(self) -> None:
+        """Another job is the first now: lanes that wait for what the one before needs may take it at once."""
+        held = [x for x in self.lanes if x.standing is Standing.TIMED and (x.waits_for == ROOM or _by_size(x))]
+        self._board.wake(held)
+        self.changed = True
 
     def _return(self, job: Job) -> None:
         if job.gone:
@@ -471,8 +478,13 @@ class Dispatcher:
     def _wait(self, lane: Lane, until: float, why: str, quota: bool = False, meter: Meter | None = None) -> None:
         lane.held_by = meter
         if meter is not None:
-            self._held_by.setdefault(meter, []).append(lane)
+            self._held_by.setdefault(meter, {})[lane] = None
         if quota and not lane.spent:
             self.changed = True  # who waits for a better place has to look again
         lane.spent = quota
         self._board.wait(lane, until, why)
+
+
+def _by_size(lane: Lane) -> bool:
+    """It waits for a limit of which a smaller job may need less."""
+    return lane.held_by is not None and lane.held_by.unit > 0

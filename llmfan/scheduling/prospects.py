@@ -12,18 +12,21 @@ from llmfan.scheduling.failover import eligible
 from llmfan.scheduling.jobs import Job
 from llmfan.scheduling.lanes import HOPELESS, Lane
 from llmfan.scheduling.outlook import reasons
+from llmfan.settings import Kind
 
 
 class Prospect(NamedTuple):
     """`at`: the moment of its permit, as far as can be foreseen; inf if none will ever come.
 
-    `state`: `soon`; `spent` (until a quota comes back); `down` (who could serve it has failed over and over and rests
-    till then); `never`. `why` says what it waits for, or why nobody can take it.
+    `state`: `soon`; `spent` (until a quota comes back); `rests` (who could serve it has failed and rests till then);
+    `down` (has failed over and over); `never`. `why` says what it waits for, or why nobody can take it; `kind` is that
+    of the error it is turned away with.
     """
 
     at: float
-    state: Literal["soon", "spent", "down", "never"]
+    state: Literal["soon", "spent", "rests", "down", "never"]
     why: str
+    kind: Kind = "rate_limited"
 
 
 def prospect(dispatcher: Dispatcher, job: Job, now: float) -> Prospect:
@@ -31,10 +34,14 @@ def prospect(dispatcher: Dispatcher, job: Job, now: float) -> Prospect:
     fit = [lane for lane in dispatcher.lanes if _may_serve(lane, job)]
     alive = [lane for lane in fit if not lane.out]
     if not alive:
-        return Prospect(math.inf, "never", reasons(fit) or "no key of the fleet can serve it")
-    if all(_down(lane, now) for lane in alive):
-        why = dict.fromkeys(f"{lane.provider.name}: {lane.provider.circuit.why}" for lane in alive)
-        return Prospect(min(lane.provider.circuit.open_until for lane in alive), "down", "; ".join(why))
+        kinds: list[Kind] = [lane.fault.kind for lane in fit if lane.fault is not None]
+        kind: Kind = kinds[0] if kinds else "quota_exhausted"
+        return Prospect(math.inf, "never", reasons(fit) or "no key of the fleet can serve it", kind)
+    circuits = [lane.provider.circuit for lane in alive]
+    if all(circuit.open_until > now for circuit in circuits):
+        why = "; ".join(dict.fromkeys(f"{lane.provider.name}: {lane.provider.circuit.why}" for lane in alive))
+        at = min(circuit.open_until for circuit in circuits)
+        return Prospect(at, "down" if all(c.openings >= HOPELESS for c in circuits) else "rests", why, "overloaded")
     able = [lane for lane in alive if not lane.target.paid and lane.able(now)]
     found = [_of(dispatcher, lane, job, now) for lane in (able or alive)]
     return min(found, key=lambda each: (each.at, each.state))
@@ -55,12 +62,6 @@ def _may_serve(lane: Lane, job: Job) -> bool:
     return (not job.only or job.only in lane.names) and not any(name in job.banned for name in lane.names)
 
 
-def _down(lane: Lane, now: float) -> bool:
-    """It has failed over and over, and nobody asks it before its next trial."""
-    circuit = lane.provider.circuit
-    return circuit.openings >= HOPELESS and circuit.open_until > now
-
-
 def _of(dispatcher: Dispatcher, lane: Lane, job: Job, now: float) -> Prospect:
     circuit = lane.provider.circuit
     at, spent, why = now, False, ""
@@ -71,12 +72,14 @@ def _of(dispatcher: Dispatcher, lane: Lane, job: Job, now: float) -> Prospect:
     ready, meter = earliest(lane.meters, dispatcher.cost_of(job, lane), now)
     if ready == NEVER:
         axis = meter.axis if meter is not None else "a limit"
-        return Prospect(math.inf, "never", f"{lane.target.key}: it needs more than {axis} ever holds")
+        return Prospect(math.inf, "never", f"{lane.target.key}: it needs more than {axis} ever holds", "context_length")
     if ready != SETTLE and ready > at and meter is not None:
         at, spent, why = ready, is_quota(meter.axis), f"{lane.target.key}: {meter.axis}"
     if not dispatcher.in_flight and not dispatcher.purse.covers(dispatcher.worst_of(job, lane)):
-        return Prospect(math.inf, "never", dispatcher.purse.words())
+        return Prospect(math.inf, "never", dispatcher.purse.words(), "quota_exhausted")
     group = lane.group
     if group.paced and not group.permit and (spec := group.pace.spec()) is not None:
         at = max(at, group.last_send + 1.0 / spec[1])
-    return Prospect(at, "spent" if spent else "soon", why or f"{lane.target.key}: its pace")
+    if spent:
+        return Prospect(at, "spent", why, "quota_exhausted")
+    return Prospect(at, "soon", why or f"{lane.target.key}: its pace")

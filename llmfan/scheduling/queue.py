@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from llmfan.scheduling.jobs import Job, Waiting
 
@@ -13,6 +14,8 @@ class Queue(Waiting):
 
     def __init__(self) -> None:
         super().__init__({})
+        self._here: set[Job] = set()
+        self.returned: list[Job] = []  # jobs that came back since somebody looked
 
     @property
     def offers(self) -> bool:
@@ -21,9 +24,11 @@ class Queue(Waiting):
     def put_back(self, job: Job) -> None:
         """One that was refused elsewhere came before those that have not been sent yet."""
         self._back += 1
+        self._here.add(job)
         jobs = self.back.setdefault(job.place, deque())
         if job.sent:
             jobs.appendleft(job)
+            self.returned.append(job)
         else:
             jobs.append(job)
 
@@ -37,8 +42,17 @@ class Queue(Waiting):
                 best = job
         return None if best is None else (best, True)
 
+    def pop(self, place: tuple[Any, ...]) -> deque[Job]:
+        jobs = super().pop(place)
+        self._here.difference_update(jobs)
+        return jobs
+
+    def remove(self, job: Job, came_back: bool, lane: int = -1) -> None:
+        super().remove(job, came_back, lane)
+        self._here.discard(job)
+
     def holds(self, job: Job) -> bool:
-        return job in self.back.get(job.place, ())
+        return job in self._here
 
     def withdraw(self, job: Job) -> bool:
         """Takes one out, wherever it stands; False: it does not wait here."""
@@ -46,6 +60,7 @@ class Queue(Waiting):
             return False
         jobs = self.back[job.place]
         jobs.remove(job)
+        self._here.discard(job)
         self._back -= 1
         if not jobs:
             del self.back[job.place]

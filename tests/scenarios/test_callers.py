@@ -181,7 +181,7 @@ def test_a_fleet_without_a_usable_key_says_so_instead_of_waiting() -> None:
 
     broken = always(401, {"error": {"message": "Incorrect API key provided.", "code": "invalid_api_key"}})
     found = serve([provider("a")], {"a": broken}, story)
-    assert [r.error.kind for r in found if r.error] == ["auth", "quota_exhausted"]
+    assert [r.error.kind for r in found if r.error] == ["auth", "auth"]
     assert "a#1" in found[1].error.message
 
 
