@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
 from llmfan.entries import KeyState
 from llmfan.settings import Kind, Scope
+from llmfan.units import spell
 
+#: Letters of a text that the `repr` of a record shows.
+SHOWN = 60
 Message = dict[str, Any]
 
 
@@ -228,7 +232,7 @@ class ResultUsage(Struct, frozen=True, gc=False):
 
 
 class ResultLine(Struct, kw_only=True):
-    """A line of results.jsonl: one finished job."""
+    """A line of results.jsonl: one finished job. `repr` shows what people look for, `to_dict` has all of it."""
 
     id: str
     index: int
@@ -258,3 +262,23 @@ class ResultLine(Struct, kw_only=True):
     tool_calls: Any = None
     warmup: bool = False
     planned_s: float | None = None  # seconds into the run at which it was meant to arrive (--rate)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As on its line of results.jsonl, in plain values that any JSON library writes."""
+        document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
+        return document
+
+    @property
+    def answer(self) -> str:
+        """The text, which is there: a failed one raises `ValueError`, with its error."""
+        if self.text is None:
+            raise ValueError(f"{self!r} has no answer")
+        return self.text
+
+    def __repr__(self) -> str:
+        who = f"{self.provider or 'nobody'}/{self.model or ''}".rstrip("/")
+        said = f"{self.error.kind}: {self.error.message}" if self.error else self.text or ""
+        start = said if len(said) <= SHOWN else said[:SHOWN] + "…"
+        times = f", waited {spell(self.wait_s)}" if self.wait_s is not None else ""
+        times += f", answered in {spell(self.latency_s)}" if self.latency_s is not None else ""
+        return f"<ResultLine {self.id[:SHOWN]!r} {self.status} {who!r} {start!r}{times}>"

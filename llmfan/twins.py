@@ -1,7 +1,7 @@
 """The Python API for scripts, without `await`: each call opens a fleet, uses it, and closes it again.
 
 It does so on an event loop in a thread of its own, so it works where a loop is running already (a notebook); that loop
-stands still until the call returns. For more than a few calls, `map` or a `Fan` opens the fleet once.
+stands still until the call returns. Opening takes its time: many calls go to a `Fan`, or to one `map`.
 """
 
 from __future__ import annotations
@@ -15,25 +15,27 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from llmfan.errors import UserError
+from llmfan.errors import UserError, near
 from llmfan.fan import Fan
+from llmfan.fan.batch import source_fault
+from llmfan.fan.fields import OF_THE_FAN, check_names, settings_of
 from llmfan.records import Message, ResultLine
 from llmfan.surroundings import loop_factory
 
 T = TypeVar("T")
-#: Settings that are the fleet's; all others are the call's. (`seed` is: a field of the request.)
-OF_THE_FAN = frozenset({
-    "env_file", "env", "state", "only", "exclude", "concurrency", "queue", "timeout", "max_attempts", "max_ambiguous",
-    "max_cost", "simulate", "simulate_speed", "say",
-})  # fmt: skip
 #: Prompts read in one go while results are ready: a source may be slow.
 _AT_ONCE = 2
 _END = object()
 
 
 def ask(prompt: str, providers: str | Path | None = None, **settings: Any) -> ResultLine:
-    """The answer to one prompt. `settings`: those of `Fan` and of `Fan.ask`. Raises `CallFailed`."""
-    fan, call = _split(settings)
+    """The answer to one prompt. `settings`: those of `Fan` and of `Fan.ask`. Raises `CallFailed`.
+
+        print(llmfan.ask("What is the capital of France?").text)
+
+    Each call opens a fleet and closes it again: for a loop of calls use `map`, or a `Fan`.
+    """
+    fan, call = _split(Fan.ask, settings)
 
     async def work() -> ResultLine:
         async with Fan(providers, **fan) as opened:
@@ -43,10 +45,13 @@ def ask(prompt: str, providers: str | Path | None = None, **settings: Any) -> Re
 
 
 def chat(messages: Sequence[Message], providers: str | Path | None = None, **settings: Any) -> ResultLine:
-    """The same for a conversation; not streamed."""
+    """The same for a conversation; not streamed.
+
+    llmfan.chat([{"role": "user", "content": "And in German?"}], model="auto")
+    """
     if settings.pop("stream", False):
         raise UserError("stream: only with await: async with llmfan.Fan(…) as fan, fan.chat(…, stream=True)")
-    fan, call = _split(settings)
+    fan, call = _split(Fan.chat, settings)
 
     async def work() -> ResultLine:
         async with Fan(providers, **fan) as opened:
@@ -61,19 +66,25 @@ def map(
 ) -> Generator[ResultLine, None, None]:
     """Results as they come (`ordered=True`: in order). `settings`: those of `Fan` and of `Fan.map`.
 
+        for result in llmfan.map(["What is 2 + 2?", "Why?"], ordered=True):
+            print(result.text or result.error)
+
     The prompts are read in the caller's thread, `ahead` of what has been taken and no more. Closing the generator, or
     letting go of it, ends what is in flight.
     """
     if isinstance(prompts, AsyncIterable):
         raise UserError("prompts: an async iterable goes to the map of a Fan")
-    if isinstance(prompts, str | dict):
-        raise UserError(f"prompts: expected several, got one {type(prompts).__name__}; put it in a list")
-    fan, call = _split(settings)
+    if wrong := source_fault(prompts):
+        raise UserError(wrong)
+    fan, call = _split(Fan.map, settings)
     return _mapped(prompts, providers, fan, call)
 
 
 def fleet_status(providers: str | Path | None = None, **settings: Any) -> dict[str, Any]:
     """The document of `llmfan status --json`. `settings`: those of `Fan`. Sends nothing."""
+    own = settings_of(Fan.__init__)
+    for name in settings.keys() - own:
+        raise UserError(f"{name}: no setting of a Fan{near(name, own)}")
 
     async def work() -> dict[str, Any]:
         async with Fan(providers, **settings) as opened:
@@ -82,14 +93,18 @@ def fleet_status(providers: str | Path | None = None, **settings: Any) -> dict[s
     return _done(work)
 
 
-def _split(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _split(call: Callable[..., Any], settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The fleet's settings and the call's; a slip is found before any fleet is opened."""
     fan = {name: value for name, value in settings.items() if name in OF_THE_FAN}
-    return fan, {name: value for name, value in settings.items() if name not in OF_THE_FAN}
+    own = {name: value for name, value in settings.items() if name not in OF_THE_FAN}
+    check_names(call, own)
+    return fan, own
 
 
 def _done(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     aside = _Aside(work)
     try:
+        aside.start()
         return aside.result()
     finally:  # on Ctrl-C as well
         aside.stop()
@@ -106,6 +121,8 @@ class _Aside(Generic[T]):
         self.loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
         self._thread = threading.Thread(target=self._live, name="llmfan", daemon=True)
+
+    def start(self) -> None:
         atexit.register(self.stop)
         self._thread.start()
 
@@ -118,9 +135,13 @@ class _Aside(Generic[T]):
         self._stopped = True
         if self._task is not None:
             self.tell(self._task.cancel)
-        if threading.current_thread() is not self._thread:  # where the last reference went by chance
-            self._thread.join()
-        atexit.unregister(self.stop)
+        try:
+            if self._thread.is_alive() and threading.current_thread() is not self._thread:  # the last reference's end
+                self._thread.join()
+        except KeyboardInterrupt:  # the second: now, without the rest, and told once
+            raise KeyboardInterrupt from None
+        finally:
+            atexit.unregister(self.stop)
 
     def tell(self, say: Callable[..., object], *args: object) -> None:
         """Calls something on its loop; nothing where that has ended."""
@@ -153,6 +174,7 @@ def _mapped(
     source = iter(prompts)
     exchange = _Exchange(providers, fan, call)
     try:
+        exchange.aside.start()
         yield from exchange.results(source)
     finally:
         exchange.aside.stop()

@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import copy
 import gc
+import json
+import math
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import llmfan
@@ -98,7 +101,24 @@ def test_a_call_that_would_wait_too_long_says_when_to_come_back(tmp_path: Path) 
         ({"model": "a/mm"}, 'did you mean "a/m"'),
         ({"temperature": "warm"}, "temperature"),
         ({"max_wait": -1}, "max_wait"),
+        ({"max_wait": "soon"}, "max_wait: expected seconds"),
+        ({"max_wait": True}, "max_wait"),
+        ({"max_tokens": "9"}, "max_tokens"),
         ({"priority": "urgent"}, "priority"),
+        ({"priority": "interactiv"}, 'did you mean "interactive"'),
+        ({"system": 7}, "system: expected text"),
+        ({"id": 7}, "id: expected text"),
+        ({"metadata": object()}, "metadata: cannot be put as JSON"),
+        ({"temprature": 1}, 'temprature: .*did you mean "temperature".*params='),
+        ({"simulat": True}, 'did you mean "simulate"'),
+        ({"simulate": True}, r"Fan\(simulate=…\)"),
+        ({"timeout": 5}, r"Fan\(timeout=…\).*max_wait.*asyncio\.timeout"),
+        ({"ordered": True}, "ordered: a setting of map"),
+        ({"provider": "a"}, "model="),
+        ({"no_such_field": 1, "topp": 1}, "no_such_field: .*\ntopp: "),
+        ({"params": 7}, "params: expected"),
+        ({"params": {"stream": True}}, "params: stream"),
+        ({"params": {"max_tokens": 7}, "max_tokens": 8}, "params: max_tokens is given twice"),
         ({"stream": True}, "stream"),
         ({"logprobs": True}, "logprobs"),
         ({"temperature": {1, 2}}, "JSON"),
@@ -119,6 +139,66 @@ def test_a_slip_in_a_setting_is_said_before_anything_is_sent(
     assert asyncio.run(main()) == 0
 
 
+def test_a_conversation_that_is_a_text_is_a_slip(tmp_path: Path) -> None:
+    """Each of its letters would be taken for a message."""
+
+    async def main() -> None:
+        async with fan_of(tmp_path, {"a": Site()}) as (fan, far):
+            with pytest.raises(llmfan.UserError, match="messages: expected a list"):
+                await fan.chat("Hello?")  # type: ignore[arg-type]
+            assert not far.seen
+
+    asyncio.run(main())
+
+
+def test_known_fields_go_by_their_names_and_all_others_in_params(tmp_path: Path) -> None:
+    """A new field of one provider could not be sent until llmfan has learned its name."""
+
+    async def main() -> list[dict[str, Any]]:
+        async with fan_of(tmp_path, {"a": Site()}) as (fan, far):
+            further = {"brand_new": {"x": [1]}, "max_tokens": 9, "temperature": 0.5}
+            await fan.ask("Hello?", top_k=4, top_p=None, params=further)
+            await fan.chat([{"role": "user", "content": "Hello?"}], params={"brand_new": 2})
+            return [seen.asked for seen in far.seen]
+
+    first, second = asyncio.run(main())
+    assert (first["brand_new"], first["max_tokens"], first["temperature"]) == ({"x": [1]}, 9, 0.5)
+    assert first["top_k"] == 4 and "top_p" not in first and second["brand_new"] == 2
+
+
+def test_a_wait_may_be_written_as_on_the_command_line(tmp_path: Path) -> None:
+    """ "2m" works in one half of the product, and ends in a TypeError in the other."""
+
+    async def main() -> None:
+        entries = {"a": {"limits": {"rpm": 1}}}
+        async with fan_of(tmp_path, {"a": Site()}, entries, max_wait="1m30s", timeout="20s") as (fan, _):
+            await fan.ask("One?")
+            with pytest.raises(llmfan.CallFailed, match=r"0\.5 s"):
+                await fan.ask("Two?", max_wait="500ms")
+            with pytest.raises(TimeoutError):  # by its own word it would wait for the whole minute
+                async with asyncio.timeout(0.05):
+                    await fan.ask("Three?")
+
+    asyncio.run(main())
+
+
+def test_nobody_waits_for_a_quota_of_tomorrow_unless_asked_to(tmp_path: Path) -> None:
+    """A page would stand still until midnight."""
+
+    async def main() -> None:
+        async with fan_of(tmp_path, {"a": Site()}, {"a": {"limits": {"rpd": 1}}}) as (fan, _):
+            await fan.ask("One?")
+            with pytest.raises(llmfan.CallFailed) as caught:
+                await fan.ask("Two?")
+            assert caught.value.error.kind == "quota_exhausted"
+            assert [result.status async for result in fan.map(["Three?"])] == ["failed"]
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await fan.ask("Four?", max_wait=math.inf)
+
+    asyncio.run(main())
+
+
 def test_messages_are_taken_as_they_stand(tmp_path: Path) -> None:
     """A conversation that grows while its last call waits would be sent with what came later."""
 
@@ -133,6 +213,49 @@ def test_messages_are_taken_as_they_stand(tmp_path: Path) -> None:
             return [len(seen.asked["messages"]) for seen in far.seen]
 
     assert asyncio.run(main()) == [1, 1]
+
+
+# ---------------------------------------------------------------- records
+
+
+def test_a_record_is_a_line_of_the_results_as_plain_data(tmp_path: Path) -> None:
+    """Everybody would write a function of their own that puts it into a file, and forget fields."""
+
+    async def main() -> llmfan.ResultLine:
+        async with fan_of(tmp_path, {"a": Site()}) as (fan, _):
+            return await fan.ask("Hello?", metadata={"pair": (1, 2)})
+
+    result = asyncio.run(main())
+    line = json.loads(json.dumps(result.to_dict()))
+    assert line == json.loads(msgspec.json.encode(result)) and line["metadata"] == {"pair": [1, 2]}
+    assert line["usage"]["source"] == "server" and len(line) == len(result.__struct_fields__)
+
+
+def test_a_record_shows_itself_in_a_line(tmp_path: Path) -> None:
+    """At a prompt, 27 fields hide the two that were wanted; and what a server wrote must not steer a terminal."""
+
+    async def main() -> list[llmfan.ResultLine]:
+        async with fan_of(tmp_path, {"a": Site(), "b": Site(dies="400")}) as (fan, _):
+            told = [result async for result in fan.map(["\x1b[2J" + "long " * 100], model="a")]
+            return told + [result async for result in fan.map(["x"], model="b")]
+
+    told, failed = asyncio.run(main())
+    assert repr(told) == str(told) and len(repr(told)) < 200 and "\x1b" not in repr(told)
+    assert told.id in repr(told) and " ok 'a/m' 'You said: " in repr(told) and ", waited 0." in repr(told)
+    assert " failed 'b/m' 'bad_request: " in repr(failed) and len(repr(failed)) < 200
+
+
+def test_the_answer_of_a_record_is_a_text_or_an_error(tmp_path: Path) -> None:
+    """A type checker wants an `if` around each text; and in a batch, None goes on as if it were one."""
+
+    async def main() -> list[llmfan.ResultLine]:
+        async with fan_of(tmp_path, {"a": Site(dies="400", times=1)}, ONE_AT_A_TIME) as (fan, _):
+            return [result async for result in fan.map(["One?", "Two?"], ordered=True)]
+
+    failed, told = asyncio.run(main())
+    assert told.answer.upper() == "YOU SAID: TWO?"
+    with pytest.raises(ValueError, match="bad_request"):
+        _ = failed.answer
 
 
 # ---------------------------------------------------------------- cancelling
@@ -378,6 +501,13 @@ def test_a_bad_file_is_said_on_entry(tmp_path: Path) -> None:
         {"max_attempts": 0},
         {"max_ambiguous": -1},
         {"simulate_speed": 2.0},
+        {"concurrency": "5"},
+        {"queue": None},
+        {"timeout": "soon"},
+        {"max_wait": "soon"},
+        {"max_cost": "1"},
+        {"only": 7},
+        {"seed": "x"},
     ],
 )
 def test_numbers_are_checked_when_it_is_made(settings: dict[str, Any]) -> None:

@@ -132,7 +132,7 @@ def test_prompts_may_be_text_messages_or_documents(tmp_path: Path) -> None:
 
     async def main() -> tuple[list[llmfan.ResultLine], dict[str, dict[str, Any]]]:
         async with fan_of(tmp_path, {"a": Site()}) as (fan, far):
-            settings = {"max_tokens": 50, "system": "Common.", "seed": 2, "metadata": "common"}
+            settings: dict[str, Any] = {"max_tokens": 50, "system": "Common.", "seed": 2, "metadata": "common"}
             results = [result async for result in fan.map(prompts, ordered=True, **settings)]
             return results, {text_of(seen.asked): seen.asked for seen in far.seen}
 
@@ -177,6 +177,13 @@ def test_an_id_is_that_of_a_prompt_set(tmp_path: Path) -> None:
         (["fine", [{"role": "usr", "content": "x"}]], {}, r'prompts\[1\]: messages\[0\]\.role: .*"user"'),
         (["fine", {"prompt": "x", "params": {"logprobs": True}}], {}, r"prompts\[1\]: .*logprobs"),
         (["fine", {"prompt": object()}], {}, r"prompts\[1\]: .*JSON"),
+        (["fine", {"prompt": "x", "temprature": 3}], {}, r'prompts\[1\]: temprature: .*"temperature"'),
+        (["fine", {"prompt": "x", "maxTokens": 3}], {}, r'prompts\[1\]: maxTokens: .*"max_tokens"'),
+        (["fine", {"prompt": "x", "top_p": 0.5}], {}, r'prompts\[1\]: top_p: .*"params"'),
+        (["fine", {"prompt": "x", "model": "a"}], {}, r"prompts\[1\]: model: .*model=…"),
+        (["fine", 7], {}, "the map ends here; the results of all prompts before this one were given"),
+        (["fine", {"promt": "x"}], {}, "the map ends here"),
+        (["fine", {"one": "x"}], {}, 'among "one"\n'),
     ],
 )
 def test_a_bad_prompt_is_named_by_its_position(
@@ -195,10 +202,34 @@ def test_a_bad_prompt_is_named_by_its_position(
     assert len(asyncio.run(main())) == 1
 
 
+def test_any_column_may_stand_beside_a_prompt(tmp_path: Path) -> None:
+    """A table with a column `score` or `topic` could not be asked about: they look like `store` and `top_p`."""
+    columns = dict.fromkeys(
+        ("score", "topic", "user", "n", "reasoning", "answers", "targets", "source_id", "temp"), "x"
+    )
+    rows = [{"prompt": "Why?", "id": "same", "model": None, **columns}] * 3
+
+    async def main() -> list[str]:
+        async with fan_of(tmp_path, {"a": Site()}) as (fan, far):
+            results = [result async for result in fan.map(rows)]
+            assert all(columns.keys().isdisjoint(seen.asked) for seen in far.seen)
+            return [result.id for result in results if result.status == "ok"]
+
+    assert asyncio.run(main()) == ["same"] * 3
+
+
 @pytest.mark.parametrize(
     ("prompts", "settings", "said"),
     [
         ("one text", {}, "put it in a list"),
+        (b"one", {}, "put it in a list"),
+        (None, {}, "iterable, got NoneType"),
+        (["a"], {"ahead": "5"}, "ahead"),
+        (["a"], {"orderd": True}, 'orderd: .*"ordered"'),
+        (["a"], {"max_wait": "soon"}, "max_wait"),
+        (["a"], {"metadata": object()}, "metadata"),
+        (["a"], {"system": 7}, "system"),
+        (["a"], {"id": "x"}, "id: .*prompt"),
         (["a"], {"model": "n"}, "no model"),
         (["a"], {"ahead": 0}, "ahead"),
         (["a"], {"temperature": "warm"}, "temperature"),

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import llmfan
-from llmfan import twins
+from llmfan.fan.fields import FIELDS, OF_THE_FAN
 from tests.beds.upstream import Site, Upstream, threaded
 from tests.fan_bed import providers_file
 
@@ -82,11 +82,32 @@ def test_exceptions_come_as_they_are(tmp_path: Path) -> None:
         llmfan.map("one text")
 
 
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: llmfan.ask("x", simulat=True), 'did you mean "simulate"'),
+        (lambda: llmfan.ask("x", ordered=True), "a setting of map"),
+        (lambda: llmfan.chat([], temprature=1), 'did you mean "temperature"'),
+        (lambda: llmfan.map(["x"], orderd=True), 'did you mean "ordered"'),
+        (lambda: llmfan.map(7), "iterable"),  # type: ignore[arg-type]
+        (lambda: llmfan.fleet_status(simulat=True), 'did you mean "simulate"'),
+    ],
+)
+def test_a_slip_is_said_before_a_fleet_is_opened(
+    call: Callable[[], Any], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`simulat=True` would ask the real fleet, and cost money."""
+    monkeypatch.setattr("llmfan.twins.Fan.__aenter__", None)
+    with pytest.raises(llmfan.UserError, match=said):
+        call()
+
+
 def test_what_is_the_fleets_goes_to_the_fleet() -> None:
     """A setting of the fleet that is sent as a field of the request does nothing, and nobody notices."""
     known = set(inspect.signature(llmfan.Fan).parameters)
-    assert known - {"providers", "max_wait", "seed"} == twins.OF_THE_FAN
-    assert not twins.OF_THE_FAN & set(inspect.signature(llmfan.Fan.map).parameters)
+    assert known - {"providers", "max_wait", "seed"} == OF_THE_FAN
+    for call in (llmfan.Fan.ask, llmfan.Fan.chat, llmfan.Fan.map):
+        assert not OF_THE_FAN & {*inspect.signature(call).parameters, *FIELDS}
 
 
 def test_the_source_is_read_in_the_callers_thread_and_not_too_far(tmp_path: Path) -> None:
@@ -179,6 +200,33 @@ def test_ctrl_c_ends_it_cleanly(tmp_path: Path, call: str) -> None:
     assert out == "left\n" and process.returncode == -signal.SIGINT
     assert err.rstrip().endswith("KeyboardInterrupt")
     assert "never awaited" not in err and "was destroyed" not in err and "Warning" not in err
+
+
+def test_a_second_ctrl_c_leaves_at_once_and_is_told_once(tmp_path: Path) -> None:
+    """Two tracebacks of llmfan's own look like a fault of it, and hide the line of the script."""
+    code = (
+        "import asyncio, llmfan, os\n"
+        "async def slowly(*given):\n"
+        "    os.write(1, b'closing\\n')\n"
+        "    await asyncio.sleep(30)\n"
+        "llmfan.Fan.__aexit__ = slowly\n"
+        "async def asked(*given):\n"
+        "    os.write(1, b'asked\\n')\n"
+        "    await asyncio.sleep(30)\n"
+        "llmfan.Fan.ask = asked\n"
+        "llmfan.ask('Hello?', simulate=True)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    for word in ("asked\n", "closing\n"):
+        assert process.stdout.readline() == word
+        process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == -signal.SIGINT
+    assert err.count("Traceback") == 1 and "During handling" not in err and err.endswith("KeyboardInterrupt\n")
 
 
 def test_a_script_may_end_in_the_middle_of_a_map(tmp_path: Path) -> None:

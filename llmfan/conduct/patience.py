@@ -34,7 +34,8 @@ class Patience:
             )
         at = max(found.at, now) + behind(self._dispatcher, ticket.job, now)
         left, waits, limit = at - now, at - ticket.submitted, ticket.max_wait
-        if found.state == "down" and (limit is not None or not any(p.answered for p in self._dispatcher.providers)):
+        someone_waits = limit is not None and not ticket.job.batch
+        if found.state == "down" and (someone_waits or not any(p.answered for p in self._dispatcher.providers)):
             limit = -NEARLY_S
         if found.state == "spent" and limit is None:
             limit = SHORT_RESET_S

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Mapping
 from typing import Any
 
 from llmfan.conduct.ticket import Ticket
+from llmfan.errors import UserError
 from llmfan.records import ResultLine
+from llmfan.scheduling.lanes import Group, Lane
 
+#: Prompts that a batch reads ahead at most, if nobody says otherwise.
+AHEAD = 1000
 #: How many prompts are read before others get their turn on the loop.
 SLICE = 16
 _TOO_LATE = "the Fan of this map is closed"
 
 
 class Batch:
-    """`submit(item, position)` sends one; `cancel` takes one back. `places`: of the fleet's queue, for all batches.
+    """`submit(item, position)` sends one. `places`: of the fleet's queue, for all batches.
 
     Never more than `ahead` prompts are read and not yet given back as results.
     """
@@ -25,13 +30,12 @@ class Batch:
         self,
         source: Iterable[Any] | AsyncIterable[Any],
         submit: Callable[[Any, int], Ticket],
-        cancel: Callable[[Ticket], None],
         places: asyncio.Semaphore,
         *,
         ahead: int,
         ordered: bool,
     ):
-        self._source, self._submit, self._cancel = source, submit, cancel
+        self._source, self._submit = source, submit
         self._places, self._room, self._ordered = places, asyncio.Semaphore(ahead), ordered
         self._open: dict[Ticket, int] = {}
         self._ended: deque[ResultLine] = deque()
@@ -64,7 +68,7 @@ class Batch:
         if self._reading is not None:
             self._reading.cancel()
         for ticket in list(self._open):
-            self._cancel(ticket)
+            ticket.result.cancel()
         self._news.set()
 
     async def _one(self) -> ResultLine | None:
@@ -125,6 +129,31 @@ class Batch:
         while (ready := self._early.pop(self._next, None)) is not None:
             self._ended.append(ready)
             self._next += 1
+
+
+def source_fault(prompts: Any) -> str:
+    """Why these cannot be read one after another; "" if they can."""
+    if isinstance(prompts, str | bytes | Mapping):
+        return f"prompts: expected several, got one {type(prompts).__name__}; put it in a list"
+    if isinstance(prompts, Iterable | AsyncIterable) or hasattr(prompts, "__getitem__"):
+        return ""
+    return f"prompts: expected several, as a list or any other iterable, got {type(prompts).__name__}"
+
+
+def reading_ahead(ahead: int | None, lanes: Iterable[Lane], concurrency: int) -> int:
+    """How many prompts are read before their results are taken: as said, else twice what can be in flight."""
+    if ahead is None:
+        groups = {id(lane.group): lane.group for lane in lanes}.values()
+        return max(2, min(AHEAD, math.ceil(2 * min(float(concurrency), sum(map(_in_flight, groups))))))
+    if type(ahead) is not int or ahead < 1:
+        raise UserError(f"ahead: expected a whole number from 1 up, got {ahead!r:.60}")
+    return ahead
+
+
+def _in_flight(group: Group) -> float:
+    """What a limit lets be in flight at once: a window's worth, or a minute's where windows are shorter."""
+    pace = group.pace
+    return max(pace.limit, pace.limit * 60.0 / pace.period)
 
 
 _END = object()

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any, TypeGuard
 
 from msgspec import Struct
 
@@ -18,6 +19,7 @@ from llmfan.ledgers.opening import open_ledger
 from llmfan.options import RunOptions
 from llmfan.ports import Ledger
 from llmfan.settings import Fleet
+from llmfan.units import seconds
 
 Say = Callable[[str], None]
 _LOG = logging.getLogger("llmfan")
@@ -75,32 +77,46 @@ class Given(Struct, frozen=True, kw_only=True):
 
 def names(given: str | Iterable[str]) -> list[str]:
     """One name is as good as a list of one."""
-    return [given] if isinstance(given, str) else list(given)
+    if isinstance(given, str):
+        return [given]
+    if not isinstance(given, Iterable):
+        raise UserError(f"only, exclude: expected a name or several, got {given!r:.60}")
+    return list(given)
 
 
-def check(options: RunOptions, queue: int, max_wait: float | None) -> None:
+def check(options: RunOptions, queue: int) -> None:
     """All numbers, before anything is opened."""
     counts = {"concurrency": options.concurrency, "queue": queue, "max_attempts": options.max_attempts}
-    wrong = [f"{name}: expected a whole number from 1 up, got {value!r}" for name, value in counts.items() if value < 1]
-    if options.max_ambiguous < 0:
-        wrong.append(f"max_ambiguous: expected a whole number from 0 up, got {options.max_ambiguous!r}")
+    wrong = [_count_fault(name, value, 1) for name, value in counts.items()]
+    wrong += [_count_fault("max_ambiguous", options.max_ambiguous, 0), _count_fault("seed", options.seed, None)]
     amounts = {"timeout": options.timeout, "max_cost": options.max_cost, "simulate_speed": options.speed}
     wrong += [
         f"{name}: expected a number above 0, got {value!r}"
         for name, value in amounts.items()
-        if value is not None and not 0 < value < math.inf
+        if value is not None and not (_is_number(value) and 0 < value < math.inf)
     ]
-    if max_wait is not None:
-        wrong += wait_fault(max_wait)
     if options.speed != 1.0 and not options.simulate:
         wrong.append("simulate_speed: goes with simulate=True")
-    if wrong:
-        raise UserError("\n".join(wrong))
+    if any(wrong):
+        raise UserError("\n".join(filter(None, wrong)))
 
 
-def wait_fault(max_wait: float) -> list[str]:
-    """NaN is no time either."""
-    return [] if max_wait >= 0 else [f"max_wait: expected seconds from 0 up, got {max_wait!r}"]
+def span(name: str, given: float | str) -> float:
+    """Seconds, as a number or as at the command line. NaN is no time."""
+    found = seconds(given) if isinstance(given, str) else given
+    if not _is_number(found) or not found >= 0:
+        raise UserError(f'{name}: expected seconds from 0 up, or text such as "90s" or "2m", got {given!r:.60}')
+    return float(found)
+
+
+def _count_fault(name: str, value: Any, least: int | None) -> str:
+    if type(value) is int and (least is None or value >= least):
+        return ""
+    return f"{name}: expected a whole number{'' if least is None else f' from {least} up'}, got {value!r:.60}"
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def teller(say: Say | None) -> tuple[Say, Say]:

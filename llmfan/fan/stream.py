@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -37,8 +36,8 @@ class Stream:
     place of the next chunk.
     """
 
-    def __init__(self, ticket: Ticket, cancel: Callable[[Ticket], None]):
-        self._ticket, self._cancel = ticket, cancel
+    def __init__(self, ticket: Ticket):
+        self._ticket = ticket
         self._loop = asyncio.get_running_loop()
         self._pieces = ticket.pieces()
         self._next: list[bytes] = []
@@ -64,7 +63,7 @@ class Stream:
             try:
                 pieces = await anext(self._pieces, None)
             except BaseException:
-                self._leave()
+                self._ticket.result.cancel()
                 raise
             if pieces is None:
                 self._end()
@@ -75,7 +74,7 @@ class Stream:
     async def aclose(self) -> None:
         """Nothing more is wanted of it. Whoever reads on finds its end."""
         self._closed, self._next = True, []
-        self._leave()
+        self._ticket.result.cancel()
 
     async def __aenter__(self) -> Self:
         return self
@@ -89,7 +88,7 @@ class Stream:
         """On the loop's own next turn: this may run in any thread, and in the middle of anything."""
         if not self._ticket.result.done() and not self._loop.is_closed():
             try:
-                self._loop.call_soon_threadsafe(self._cancel, self._ticket)
+                self._loop.call_soon_threadsafe(self._ticket.result.cancel)
             except RuntimeError:  # closed in between
                 pass
 
@@ -101,10 +100,6 @@ class Stream:
         self._closed = True
         if self.result is not None and self.result.status != "ok":
             raise CallFailed(self.result)
-
-    def _leave(self) -> None:
-        if not self._ticket.result.done():
-            self._cancel(self._ticket)
 
 
 def read_chunk(payload: bytes) -> Chunk:
