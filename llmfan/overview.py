@@ -38,6 +38,7 @@ GROWN = 1.02
 
 class Overview:
     """Only reads, but for what the clerk has not written into the ledger yet. `total`: jobs of a run; None: no end.
+    `folder`: where its results are.
 
     Seconds are those of the clock that the fleet runs by, at any speed of a simulated one.
     """
@@ -56,10 +57,11 @@ class Overview:
         total: int | None = None,
         simulated: bool = False,
         speed: float = 1.0,
+        folder: str = "",
     ):
         self.fleet, self.dispatcher, self.clerk, self.ledger = fleet, dispatcher, clerk, ledger
         self.accumulator, self.recent, self.moments, self.redact = accumulator, recent, moments, redact
-        self.total, self.simulated, self.speed = total, simulated, speed
+        self.total, self.simulated, self.speed, self.folder = total, simulated, speed, folder
         self._past = Rereading(cast(Versioned, ledger), fleet)
         clerk.tallied = self._past.told
         self._known, self._known_at = Known(), -math.inf
@@ -138,6 +140,7 @@ class Overview:
             "simulated": self.simulated,
             "speed": self.speed,
             "uptime_s": round(since, 3),
+            "folder": self.folder or None,
             "now": self._now(since),
             "minutes": {"bucket_s": STRETCH_S, "span_s": KEPT * STRETCH_S, "rows": self._rows(since)},
             "keys": [self._key(lane, now) for lane in self.dispatcher.lanes],
@@ -159,6 +162,7 @@ class Overview:
             "failed": sum(tally.failed for tally in tallies),
             "rate_limited": sum(tally.rate_limited for tally in tallies),
             "attempts": accumulator.attempts,
+            "attempts_failed": sum(map(_failed_attempts, tallies)),
             "input_tokens": sum(tally.input_tokens for tally in tallies),
             "output_tokens": sum(tally.output_tokens for tally in tallies),
             "cost_usd": round(sum(costs), 8) if costs else None,
@@ -196,6 +200,11 @@ class Overview:
     def _failures(self) -> list[dict[str, Any]]:
         start = self.moments.unix(self.moments.start)
         return [{**each._asdict(), "at": moment(start + each.at)} for each in self.recent.failures()]
+
+
+def _failed_attempts(tally: Tally) -> int:
+    """Those that no limit refused and nobody broke off; their calls may have been answered all the same."""
+    return tally.problems.total() - tally.rate_limited - tally.problems["cancelled"]
 
 
 def _rounded(value: float | None) -> float | None:

@@ -230,7 +230,7 @@ class Session:
         scribe.recent = Recent(scribe.offset)
         overview = Overview(
             self.fleet, dispatcher, clerk, self.ledger, self.accumulator, scribe.recent, moments, self.redact,
-            total=total, simulated=self.options.simulate, speed=self.options.speed,
+            total=total, simulated=self.options.simulate, speed=self.options.speed, folder=str(self.folder),
         )  # fmt: skip
         return beside(overview)
 

@@ -175,6 +175,28 @@ def test_a_limit_of_less_than_one_a_second_is_told_as_it_stands_in_the_file() ->
     play([provider("a", axes={"rps": 0.5})], {"a": good()}, story)
 
 
+def test_a_ready_key_whose_window_is_full_says_when_its_next_request_may_leave() -> None:
+    """`ready` and `0.0 s` beside a queue that stands looks like a service that hangs."""
+
+    async def story(bed: Bed) -> None:
+        await bed.ask(8)
+        waiting = asyncio.ensure_future(bed.ask(3))
+        await asyncio.sleep(1.0)
+        entry = bed.overview.status()["quota_status"]["a"]
+        waits = [key["available_in_s"] for key in entry["keys"]]
+        assert {(key["state"], key["until"]) for key in entry["keys"]} == {("ready", None)} and entry["available"]
+        assert min(waits) > 50.0 and entry["available_in_s"] == min(waits)
+        assert waits == [key["limits"]["rpm"]["resets_in_s"] for key in entry["keys"]]
+        lanes = bed.overview.document()["keys"]
+        assert [lane["state"] for lane in lanes] == ["waits", "waits"]
+        assert [lane["back_in_s"] for lane in lanes] == pytest.approx(waits, abs=1.0)
+        await waiting
+        await asyncio.sleep(70.0)
+        assert bed.key()["available_in_s"] == 0.0
+
+    play([provider("a", 2, axes={"rpm": 4.0})], {"a": good(0.1)}, story)
+
+
 def test_a_day_that_rolls_says_when_the_next_request_may_leave() -> None:
     """Where nothing is left of it, what comes back first is what one waits for."""
 
@@ -378,6 +400,25 @@ def test_every_failure_is_told_with_when_and_where() -> None:
     play([provider("a")], {"a": always(400, {"error": {"message": "no such field"}})}, story)
 
 
+def test_attempts_that_others_made_good_are_no_failed_calls() -> None:
+    """`failed 1` in red beside a hundred answers sends somebody looking for a call that was lost."""
+
+    async def story(bed: Bed) -> None:
+        await bed.ask(1)
+        await asyncio.sleep(FRESH_S)
+        shown = bed.overview.document()
+        now = shown["now"]
+        assert (now["ok"], now["failed"], now["attempts"]) == (1, 0, 3)
+        assert (now["rate_limited"], now["attempts_failed"]) == (1, 1)
+        said = [(each["kind"], each["message"]) for each in shown["failures"]]
+        assert [kind for kind, _ in said] == ["server_error", "rate_limited"]
+        assert "out of order" in said[0][1] and "slow down" in said[1][1], "an attempt's own words were lost"
+
+    refused = always(429, {"error": {"message": "slow down"}}, {"retry-after": "1"})
+    broken = always(500, {"error": {"message": "out of order"}})
+    play([provider("a")], {"a": in_turn(refused, broken, good())}, story)
+
+
 def test_no_key_is_in_what_can_be_seen() -> None:
     """Servers quote keys in their messages, and a page is looked at by others."""
     quoting = {"error": {"message": "Incorrect API key provided: a-key-number-1. Ask for another."}}
@@ -402,4 +443,5 @@ def test_a_fleet_that_has_not_done_anything_is_shown_all_the_same() -> None:
     shown = play([provider("a")], {"a": hanging()}, story)
     now = shown["now"]
     assert (now["done"], now["latency_p50_s"], now["requests_per_s"], now["cost_usd"]) == (0, None, None, None)
+    assert shown["folder"] is None
     assert shown["status"]["quota_status"]["a"]["calls_today"] == 0

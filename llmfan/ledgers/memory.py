@@ -10,15 +10,18 @@ from llmfan.entries import Change, Elsewhere, KeyState, Tally
 from llmfan.ledgers.netting import netted
 from llmfan.ledgers.stretches import merge, summed_in
 from llmfan.records import Booking, Known, KnownLimit, KnownTarget
-from llmfan.units import HOUR, MINUTE
+from llmfan.units import DAY, HOUR, MINUTE
 
 #: What `forget` gives where nothing could be dropped in the file.
 NOT_WRITTEN = -1
+#: Minutes of what no window of minutes or hours looks at any more are summed by the hour (a day begins at one).
+_LONG_OVER = 2 * DAY
 _NOBODY = Elsewhere()
 
 
 class MemoryLedger:
-    """Bookings are summed by the minute, so that it does not grow with a run's length times its size.
+    """Bookings are summed by the minute, and after two days by the hour, so that it does not grow with a run's size,
+    and only slowly with its length.
 
     `kept`: False where it stands for a file that cannot be used, so that what is dropped here is not dropped there.
     """
@@ -31,7 +34,7 @@ class MemoryLedger:
         self._states: dict[tuple[str, str], KeyState] = {}
         self._booked: dict[tuple[int, str, str], float] = {}
         self._tallies: dict[tuple[str, str, float, float], Tally] = {}
-        self._summed = 0.0  # the last moment at which old ones were summed
+        self._summed = self._folded = 0.0  # the last moment at which old ones were summed
 
     def known(self) -> Known:
         return Known(
@@ -59,6 +62,9 @@ class MemoryLedger:
             if each.axis != "concurrency":
                 place = (int(each.at // MINUTE), each.owner, each.axis)
                 self._booked[place] = self._booked.get(place, 0.0) + each.amount
+                if each.at - self._folded >= HOUR:
+                    self._folded = each.at
+                    self._fold(int((each.at - _LONG_OVER) // HOUR))
 
     def elsewhere(self) -> Elsewhere | None:
         return None
@@ -99,6 +105,13 @@ class MemoryLedger:
             merge(self._tallies[place], tally)
         else:
             self._tallies[place] = replace(tally, latencies=dict(tally.latencies))
+
+    def _fold(self, edge: int) -> None:
+        """Into the first minute of its hour, of hours before that one."""
+        each = int(HOUR // MINUTE)
+        for place in [p for p in self._booked if p[0] % each and p[0] // each < edge]:
+            hour = (place[0] // each * each, *place[1:])
+            self._booked[hour] = self._booked.get(hour, 0.0) + self._booked.pop(place)
 
     def _sum_up(self, edge: float) -> None:
         """What is long over counts by the hour."""

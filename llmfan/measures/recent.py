@@ -33,9 +33,12 @@ class Row(NamedTuple):
 
 
 class Minute(NamedTuple):
-    """The last minute, or as much as there was. Rates count answers; None where it is too short for one."""
+    """The last minute, or as much as there was. Rates count answers, but `ended_per_s`, which counts all that ended;
+    None where it is too short for one.
+    """
 
     requests_per_s: float | None
+    ended_per_s: float | None
     output_tokens_per_s: float | None
     latency_p50_s: float | None
     latency_p95_s: float | None
@@ -125,8 +128,9 @@ class Recent:
         seconds = now - first * STRETCH_S
         long = seconds >= SHORTEST_S
         answered = sum(each.ok for each in mine) / seconds if long else None
+        ended = sum(each.ok + each.failed for each in mine) / seconds if long else None
         tokens = sum(each.output_tokens for each in mine) / seconds if long else None
-        return Minute(answered, tokens, *_quantiles(latency, ttft))
+        return Minute(answered, ended, tokens, *_quantiles(latency, ttft))
 
     def failures(self) -> list[Failed]:
         """Newest first. Refusals by a limit are many, and a key's state tells of them: they take what room is left."""

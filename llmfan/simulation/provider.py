@@ -11,13 +11,14 @@ import msgspec
 
 from llmfan.settings import Provider
 from llmfan.simulation.allowance import Allowance
-from llmfan.simulation.answers import Answers, put_into
+from llmfan.simulation.answers import Answers
 from llmfan.simulation.counters import Charge, Counters, Refusal
 from llmfan.simulation.denials import too_large, too_many
 from llmfan.simulation.faults import Faults
 from llmfan.simulation.prose import Prose
 from llmfan.simulation.questions import Question, Unreadable, read_question
 from llmfan.simulation.refusals import Case, Refusals
+from llmfan.simulation.saying import say
 from llmfan.simulation.script import EVENT_STREAM, Script
 from llmfan.simulation.tempo import GRAIN, Tempo, merge
 from llmfan.simulation.wire import FORMS, Reply
@@ -74,7 +75,7 @@ class SimulatedProvider:
             return self._error(Case("model_not_found", 404, "The model does not exist or you have no access to it."))
         if strange := self._strange_fields(question):
             return self._error(Case("bad_request", 422, f"Unknown field: {strange}.", scope="request", exact=True))
-        charge = self._counters.admit(at, key, question.model, question.prompt, question.cap)
+        charge = self._counters.admit(at, key, question.model, question.prompt, question.cap * question.choices)
         if isinstance(charge, Refusal):
             return self._refuse(now, key, question, charge)
         return self._serve(now, key, question, charge)
@@ -85,7 +86,7 @@ class SimulatedProvider:
         rng, fault = self._rng, self._faults.draw(self._rng)
         reply = self._reply(question, now)
         first = self._tempo.first_token(rng)
-        gaps = self._tempo.gaps(rng, reply.output - 1)
+        gaps = self._tempo.gaps(rng, reply.first.steps - 1)
         if fault in ("server_error", "overloaded") or (fault == "error_event" and not question.stream):
             self._counters.ends(self._own_clock(now), charge, 0)
             return self._broken(fault, first)
@@ -100,24 +101,20 @@ class SimulatedProvider:
         return Script(200, {"content-type": kind, **told}, self._outward(writes), abort=fault == "reset")
 
     def _reply(self, question: Question, now: float) -> Reply:
-        planned = self._tempo.tokens(self._rng)
-        count = min(planned, question.cap)
-        lower = question.model.lower()
-        thinks = "oss" in lower or "reason" in lower
-        thoughts = min(round(planned * 0.35), count - 1) if thinks else 0
-        said = self._prose.words(question.seed, count)
-        text = [said[thoughts].lstrip(), *said[thoughts + 1 :]]
-        if self._answers is not None and (right := self._answers.known(self.settings.name, question.seed)) is not None:
-            text = put_into(text, right)
+        known = None if self._answers is None else self._answers.known(self.settings.name, question.seed)
+        planned = [self._tempo.tokens(self._rng) for _ in range(question.choices)]
+        choices = [say(question, self._prose, question.seed + n, each, known) for n, each in enumerate(planned)]
         self._served += 1
+        made = question.wants is not None
+        count = sum(
+            said.steps if made else min(each, question.cap) for said, each in zip(choices, planned, strict=True)
+        )
         neurons = self._models[question.model].neurons
         return Reply(
             id=f"sim-{question.seed:08x}-{self._served}",
             question=question,
             created=int(self._epoch + now),
-            reasoning=said[:thoughts],
-            text=text,
-            finish="length" if planned > question.cap else "stop",
+            choices=choices,
             neurons=(round((question.prompt * neurons.input + count * neurons.output) / 1e6, 4) if neurons else None),
         )
 

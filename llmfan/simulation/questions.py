@@ -10,8 +10,12 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import Struct
 
+from llmfan.simulation.wants import Impossible, Wants, of_chat, of_contents, of_messages
+
 #: What a far end does when no cap is sent.
 DEFAULT_CAP = 1024
+#: Answers to one request at most.
+MOST_CHOICES = 128
 _GENERATE = re.compile(r"/models/(.+):(generateContent|streamGenerateContent)$")
 
 
@@ -20,7 +24,9 @@ class Unreadable(Exception):
 
 
 class Question(Struct, frozen=True):
-    """`form` is the wire form; `prompt` and `cap` are tokens; `fields` the names that stood in the body."""
+    """`form` is the wire form; `prompt` and `cap` are tokens; `fields` the names that stood in the body; `wants`: what
+    the answer has to be other than prose; `choices`: how many answers.
+    """
 
     form: str
     model: str
@@ -30,6 +36,8 @@ class Question(Struct, frozen=True):
     usage: bool
     seed: int
     fields: frozenset[str] = frozenset()
+    wants: Wants | None = None
+    choices: int = 1
 
 
 def read_question(path: str, body: bytes) -> Question:
@@ -43,11 +51,14 @@ def read_question(path: str, body: bytes) -> Question:
         data = msgspec.json.decode(body, type=dict[str, Any])
     except msgspec.MsgspecError:
         raise Unreadable("the body is not a JSON object") from None
-    if generate:
-        return _generate_content(data, unquote(generate[1]), generate[2].startswith("stream"), body)
-    if not isinstance(data.get("model"), str) or not isinstance(data.get("messages"), list):
-        raise Unreadable("`model` and `messages` are required")
-    return _chat(form, data, body)
+    try:
+        if generate:
+            return _generate_content(data, unquote(generate[1]), generate[2].startswith("stream"), body)
+        if not isinstance(data.get("model"), str) or not isinstance(data.get("messages"), list):
+            raise Unreadable("`model` and `messages` are required")
+        return _chat(form, data, body)
+    except Impossible as fault:
+        raise Unreadable(str(fault)) from None
 
 
 def _chat(form: str, data: dict[str, Any], body: bytes) -> Question:
@@ -63,6 +74,8 @@ def _chat(form: str, data: dict[str, Any], body: bytes) -> Question:
         usage=isinstance(options, dict) and bool(options.get("include_usage")),
         seed=zlib.crc32(body),
         fields=frozenset(data),
+        wants=of_chat(data) if form == "openai_chat" else of_messages(data),
+        choices=_choices(data.get("n")) if form == "openai_chat" else 1,
     )
 
 
@@ -80,7 +93,16 @@ def _generate_content(data: dict[str, Any], model: str, stream: bool, body: byte
         usage=True,
         seed=zlib.crc32(body),
         fields=frozenset(data),
+        wants=of_contents(data),
     )
+
+
+def _choices(wanted: Any) -> int:
+    if wanted is None:
+        return 1
+    if not isinstance(wanted, int) or isinstance(wanted, bool) or not 1 <= wanted <= MOST_CHOICES:
+        raise Unreadable(f"`n` must be a whole number from 1 to {MOST_CHOICES}")
+    return wanted
 
 
 def _whole(cap: Any) -> int:

@@ -19,7 +19,7 @@ from llmfan.status.figures import Figures, figures_of, moment, plain, tightest
 from llmfan.status.owners import Owners
 from llmfan.status.past import Past
 from llmfan.status.rates import Record, rates_of, records_of
-from llmfan.status.standing import READY, Standing, available_in, best, standing_of
+from llmfan.status.standing import READY, Standing, available_in, best, held, standing_of
 from llmfan.status.windows import Almanac
 
 _NEVER = Record()
@@ -121,7 +121,13 @@ def _key_now(
     models = _names(provider)
     figures = [figures_of(provider, key, model, owners, almanac) if provider.models else {} for model in models]
     standings = [
-        standing_of(provider, key, model, states, [(f.axis, f.resets_at) for f in own.values() if f.spent], almanac)
+        held(
+            standing_of(
+                provider, key, model, states, [(f.axis, f.resets_at) for f in own.values() if f.spent], almanac
+            ),
+            [f.resets_at for f in own.values() if f.full],
+            almanac.now,
+        )
         for model, own in zip(models, figures, strict=True)
     ]
     return KeyNow(key, models, figures, standings, best(standings), records.get(key.label, _NEVER))
@@ -239,7 +245,7 @@ def _models(now: KeyNow, almanac: Almanac) -> list[dict[str, Any]]:
 
 
 def _stands(standing: Standing, standings: Iterable[Standing], now: float) -> dict[str, Any]:
-    until = None if standing is READY or standing.until is None else moment(standing.until)
+    until = None if standing.state == READY.state or standing.until is None else moment(standing.until)
     return {
         "state": standing.state, "why": standing.why, "available_in_s": available_in(standings, now), "until": until,
     }  # fmt: skip

@@ -66,6 +66,12 @@ class Figures(NamedTuple):
         least = _LEAST.get(AXES[self.axis][0], _SOMETHING)
         return is_quota(self.axis) and self.left is not None and self.left < least
 
+    @property
+    def full(self) -> bool:
+        """A window of seconds, minutes or an hour without room for one more: that comes back while one waits."""
+        least = _LEAST.get(AXES[self.axis][0], _SOMETHING)
+        return self.axis != "concurrency" and not is_quota(self.axis) and self.left is not None and self.left < least
+
     def document(self, now: float) -> dict[str, Any]:
         known = self.known
         learned = None if known is None or not known.at else moment(known.at)

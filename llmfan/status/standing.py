@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import inf
 from typing import NamedTuple
 
 from llmfan.entries import KeyState, State
@@ -21,7 +22,9 @@ WORDS: dict[State, str] = {
 
 
 class Standing(NamedTuple):
-    """`until`: when it is over (Unix time); None: nobody knows, or it does not end by itself."""
+    """`until`: when it is over (Unix time); None: nobody knows, or it does not end by itself. Of one that is ready:
+    when its next request may leave; None: now.
+    """
 
     state: str
     why: str = ""
@@ -55,14 +58,23 @@ def standing_of(
     return max(now, key=lambda each: (each.rank, each.until or 0.0), default=READY)
 
 
+def held(standing: Standing, full: Iterable[float | None], now: float) -> Standing:
+    """A ready one whose windows are full stays ready; `full`: when each of them has room again."""
+    ends = [at for at in full if at is not None and at > now]
+    return standing._replace(until=max(ends)) if standing.state == "ready" and ends else standing
+
+
 def best(standings: Iterable[Standing]) -> Standing:
     """The best of several; of those that are alike, the one that is over first."""
-    return min(standings, key=lambda each: (each.rank, float("inf") if each.until is None else each.until))
+    unknown = {READY.state: 0.0}
+    return min(
+        standings, key=lambda each: (each.rank, unknown.get(each.state, inf) if each.until is None else each.until)
+    )
 
 
 def available_in(standings: Iterable[Standing], now: float) -> float | None:
-    """Seconds until the first of them is ready; None where waiting does not help."""
-    moments = (now if each.state == "ready" else each.until for each in standings)
+    """Seconds until the first of them can take a request; None where waiting does not help."""
+    moments = (now if each.until is None and each.state == "ready" else each.until for each in standings)
     return min((round(at - now, 3) for at in moments if at is not None), default=None)
 
 

@@ -129,6 +129,15 @@ def test_rates_are_over_the_time_that_was() -> None:
     assert (minute.requests_per_s, minute.output_tokens_per_s) == pytest.approx((2.0, 22.0))
 
 
+def test_what_failed_has_ended_as_well() -> None:
+    """Where every other call fails, a run would seem to need twice the time that is left."""
+    recent = Recent()
+    for n in range(10):
+        (answered if n % 2 else failed)(recent, 0.5 * n)
+    minute = recent.minute(5.0)
+    assert (minute.requests_per_s, minute.ended_per_s) == pytest.approx((1.0, 2.0))
+
+
 def test_rates_forget_what_is_older_than_a_minute() -> None:
     """A fleet that has stopped must not show the throughput of its best hour."""
     recent = Recent()

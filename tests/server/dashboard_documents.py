@@ -25,10 +25,12 @@ def document_of(
     return {
         "at": now.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z", "what": "serve" if total is None else "run",
         "simulated": True, "speed": 1.0, "uptime_s": 754.2, "status": found,
+        "folder": None if total is None else "results/a run's",
         "now": {
             "in_flight": sum(lane["in_flight"] for lane in lanes),
             "waiting": {"interactive": 3, "batch": 118} if total is None else {"batch": total - done},
             "done": done, "total": total, "ok": ok, "failed": failed, "rate_limited": 14, "attempts": done + 31,
+            "attempts_failed": 17, "ended_per_s": 3.6,
             "input_tokens": 51_300, "output_tokens": 48_211, "cost_usd": None, "requests_per_s": 3.42,
             "output_tokens_per_s": 611.4, "latency_p50_s": 0.84, "latency_p95_s": 2.9, "ttft_p50_s": None,
         },

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
-import json
 import re
 import shutil
-import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from aiohttp import web
 
-from llmfan.server.dashboard import add_pages
 from tests.server.dashboard_documents import HOSTILE, document_of
+from tests.server.dashboard_tab import Desk, Seen
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
@@ -55,120 +50,6 @@ WATCH_CHANGES = """(e) => {
 WIDE = "document.documentElement.scrollWidth - innerWidth"
 
 
-class Desk:
-    """Serves the page from a thread of its own. `say`: to who listens now, and to whoever comes after."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.said = b""
-        self.listeners: dict[web.StreamResponse, asyncio.Event] = {}
-        self.refusing = False
-        self.status = 200
-        self.address = ""
-        self._runner: web.AppRunner | None = None
-        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
-        self._thread.start()
-        self._do(self._open())
-
-    def say(self, document: dict[str, Any]) -> None:
-        self._do(self._say(b"data: " + json.dumps(document).encode() + b"\n\n"))
-
-    def end(self) -> None:
-        self._do(self._say(b"event: end\ndata: {}\n\n"))
-
-    def drop(self) -> None:
-        self.refusing = True
-        self._do(self._drop())
-
-    def come_back(self) -> None:
-        self.refusing = False
-
-    def close(self) -> None:
-        self.drop()
-        assert self._runner is not None
-        self._do(self._runner.cleanup())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join()
-        self.loop.close()
-
-    def _do(self, work: Any) -> None:
-        asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
-
-    async def _open(self) -> None:
-        app = web.Application()
-        add_pages(app)
-        app.router.add_get("/events", self._events)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        self.address = f"http://127.0.0.1:{self._runner.addresses[0][1]}/"
-
-    async def _events(self, request: web.Request) -> web.StreamResponse:
-        if self.status != 200:
-            return web.Response(status=self.status)
-        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        stream.enable_chunked_encoding()
-        await stream.prepare(request)
-        await stream.write(b"retry: 100\n\n")
-        if self.refusing:
-            return stream
-        await stream.write(self.said)
-        self.listeners[stream] = asyncio.Event()
-        await self.listeners[stream].wait()
-        return stream
-
-    async def _say(self, event: bytes) -> None:
-        self.said = event
-        for stream in list(self.listeners):
-            try:
-                await stream.write(event)
-            except ConnectionError:
-                self.listeners.pop(stream).set()
-
-    async def _drop(self) -> None:
-        while self.listeners:
-            self.listeners.popitem()[1].set()
-
-
-class Seen:
-    """The page as it stands. `troubles`: whatever it complained of, or asked anybody but its own server for."""
-
-    def __init__(self, tab: Any, desk: Desk):
-        self.tab, self.desk = tab, desk
-        self.troubles: list[str] = []
-        tab.on("console", lambda said: self.troubles.append(said.text))
-        tab.on("pageerror", lambda error: self.troubles.append(str(error)))
-        tab.on("dialog", self._asks)
-        tab.on("request", lambda asked: self._asked(asked.url))
-
-    def open(self, document: dict[str, Any]) -> None:
-        self.desk.come_back()
-        self.desk.say(document)
-        self.tab.goto(self.desk.address)
-        self.tab.wait_for_selector("#keys tbody tr", state="attached")
-
-    def text(self, selector: str) -> str:
-        return re.sub(r"\s+", " ", str(self.tab.locator(selector).first.inner_text())).strip()
-
-    def texts(self, selector: str) -> list[str]:
-        return [re.sub(r"\s+", " ", each).strip() for each in self.tab.locator(selector).all_inner_texts()]
-
-    def row(self, key: str, cell: str) -> str:
-        return self.text(f"#keys tbody tr:has(.open:text-is('{key}')) {cell}")
-
-    def until(self, selector: str, words: str) -> None:
-        self.tab.wait_for_selector(f"{selector}:has-text('{words}')", timeout=8000)
-
-    def _asks(self, dialog: Any) -> None:
-        self.troubles.append(dialog.message)
-        dialog.dismiss()
-
-    def _asked(self, url: str) -> None:
-        if not url.startswith((self.desk.address, "data:,")):
-            self.troubles.append(url)
-
-
 @pytest.fixture(scope="module")
 def seen() -> Iterator[Seen]:
     from playwright.sync_api import sync_playwright
@@ -199,14 +80,96 @@ def test_figures_are_those_of_the_document_and_what_is_undefined_is_no_nought(se
     for entry in document["status"]["quota_status"].values():
         for key in entry["keys"]:
             if key["state"] != "missing" and len(entry["models"]) == 1:
-                assert seen.row(key["key"], ".word") == key["state"]
+                assert seen.row(key["key"], ".word") == ("window full" if key["key"] == "ash#1" else key["state"])
     assert seen.tab.locator("#keys tbody .shape path").count() == 8
-    assert len(set(seen.tab.eval_on_selector_all(".chip path", "all => all.map((e) => e.getAttribute('d'))"))) == 5
+    assert len(set(seen.tab.eval_on_selector_all(".chip path", "all => all.map((e) => e.getAttribute('d'))"))) == 6
     assert seen.texts("#failures tbody tr")[0].endswith(
         "server error 503 upstream connect error or disconnect before headers"
     )
     assert "last 2.90/s" in str(seen.tab.text_content("#throughput-chart desc"))
     assert seen.troubles == []
+
+
+def test_a_ready_key_whose_window_is_full_is_told_from_one_that_has_room(seen: Seen) -> None:
+    """`11 ready` beside forty calls that wait and none in flight looks like a service that hangs."""
+    document = document_of()
+    seen.open(document)
+    assert re.fullmatch(r"window full · [345] s rpm", seen.row("ash#1", ".state"))
+    assert "1 window full" in seen.texts(".chip") and "3 ready" in seen.texts(".chip")
+    colours = [seen.tab.evaluate("(s) => getComputedStyle(document.querySelector(s)).color", f".chip.{name} .shape")
+               for name in ("ready", "window-full", "cooldown")]  # fmt: skip
+    assert len(set(colours)) == 3
+    seen.tab.locator(".chip:has-text('window full')").click()
+    assert "ash#1" not in seen.texts("#keys tbody tr:not([hidden]) .open")
+    seen.tab.locator(".chip:has-text('window full')").click()
+    idle = document["status"]["quota_status"]["dogwood"]["keys"][0]  # nothing waits for it, but the next call would
+    idle["available_in_s"] = idle["limits"]["rpm"]["resets_in_s"] = 31.0
+    idle["limits"]["rpm"] |= {"used": 40, "left": 0}
+    seen.desk.say(document)
+    seen.until("#keys .back", "· 31 s")
+    assert seen.row("dogwood#1", ".state") == "window full · 31 s rpm"
+    assert seen.row("dogwood#1", ".pace") == "rpm 40 /≈28" and seen.text("#learned").startswith("≈ a limit that nobody")
+    bar = seen.tab.locator("#keys tbody tr:has(.open:text-is('dogwood#1')) .pace .bar")
+    assert bar.evaluate("e => e.firstChild.offsetWidth <= e.offsetWidth")
+    assert "learned from what was let through" in str(seen.tab.get_attribute(".meter:has-text('≈28')", "title"))
+    assert seen.text("#changes") == "", "windows fill and empty all the time"
+    assert seen.troubles == []
+
+
+def test_failed_calls_are_told_from_failed_attempts(seen: Seen) -> None:
+    """`0 % of 274` and `failed 1` for attempts that another one made good: neither is what happened."""
+    document = document_of()
+    document["now"] |= {"failed": 1, "done": 274}
+    seen.open(document)
+    assert seen.text("[data-figure=failed]") == "1" and seen.text("[data-figure=failed_note]") == "0.4 % of 274"
+    assert seen.text("[data-figure=attempts]") == "443"
+    assert seen.text("[data-figure=attempts_note]") == "14 refused (429), 17 failed"
+    assert seen.tab.locator("[data-bad]").count() == 1
+    document["now"] |= {"failed": 0}
+    seen.desk.say(document)
+    seen.tab.wait_for_function("!document.querySelector('[data-bad]')")
+
+
+def test_a_stretch_alone_between_two_gaps_can_be_seen(seen: Seen) -> None:
+    """The first answers of a fleet are one bucket: a line of no length is a speck."""
+    document = document_of()
+    for row in document["minutes"]["rows"]:
+        if row["ago_s"] != 90.0:
+            row["latency_p50_s"] = row["latency_p95_s"] = None
+    seen.open(document)
+    boxes = [dot.bounding_box() for dot in seen.tab.locator("#latency .dot").all()]
+    assert [box["width"] >= 5 and box["height"] >= 5 for box in boxes] == [True, True]
+
+
+def test_idle_keys_take_a_line_each_on_a_phone(seen: Seen) -> None:
+    """A dozen keys that do nothing would be four screens to pass before the failures."""
+    document = document_of(keys=9)
+    for lane in document["keys"]:
+        lane |= {"rate_limited": 0, "in_flight": 0}
+    seen.open(document)
+    seen.tab.set_viewport_size({"width": 390, "height": 900})
+    row = seen.tab.locator("#keys tbody tr:has(.open:text-is('grove3#1'))")
+    busy = seen.tab.locator("#keys tr:has(.open:text-is('ash#1'))")
+    assert row.bounding_box()["height"] < 60 < busy.bounding_box()["height"]
+    row.locator(".open").click()
+    assert "no limit" not in row.inner_text() and row.bounding_box()["height"] > 80
+    assert seen.tab.evaluate(WIDE) <= 0
+    seen.tab.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_nothing_is_cut_off_on_a_desk_without_a_word_that_has_it_whole(seen: Seen) -> None:
+    """`back in 23 h 18…`: the minute that was asked for is the part that is missing."""
+    document = document_of()
+    key = document["status"]["quota_status"]["birch"]["keys"][0]
+    for each in [key, *key["models"]]:
+        each["limits"]["neurons_per_day"] = {**each["limits"]["rpd"], "used": 9999}
+        each["available_in_s"] = 23 * 3600 + 18 * 60 if each["state"] == "exhausted" else each["available_in_s"]
+    seen.open(document)
+    assert "back in 23 h 18 m" in " ".join(seen.texts("#keys .back"))
+    cut = seen.tab.evaluate("""() => [...document.querySelectorAll("main *")].filter((e) =>
+      e.getClientRects().length && e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX !== "visible"
+      && e.textContent.trim() && !e.closest("[title], .hidden")).map((e) => e.outerHTML.slice(0, 120))""")
+    assert cut == []
 
 
 def test_a_change_of_state_is_said_once_and_the_row_stays_the_same_row(seen: Seen) -> None:
@@ -317,10 +280,13 @@ def test_every_text_can_be_read_on_a_desk_and_on_a_phone(seen: Seen, scheme: str
 def test_the_end_of_a_run_is_said_and_its_figures_stay(seen: Seen) -> None:
     """A run that has ended takes its server with it: that is no fault, and its last figures are the ones wanted."""
     seen.open(document_of(total=1319))
-    assert seen.text("#progress-words").startswith("412 of 1,319 (31 %), about 4 m 25 s left")
+    assert seen.text("#progress-words").startswith("412 of 1,319 (31 %), about 4 m 12 s left")
     assert seen.text("[data-figure=waiting]") == "907"
     seen.desk.say(document_of(total=1319, done=1319))
     seen.until("#news", "The run has ended: 1,319 of 1,319 done, 9 failed.")
+    assert seen.text("#news").endswith(
+        "Its results are in results/a run's; llmfan report 'results/a run'\\''s' sums them up."
+    )
     seen.desk.say(document_of(total=1319, done=700))  # another one, which is broken off
     seen.tab.wait_for_selector("#news:empty", state="attached")
     seen.desk.end()

@@ -49,7 +49,8 @@ export class Chart {
     this.grid = draw("g", { class: "grid" });
     this.line = draw("line", { class: "cross", y1: EDGE.top, y2: HEIGHT - EDGE.bottom, visibility: "hidden" });
     this.paths = this.kind.series.map((each) => draw("path", { class: `mark ${each.name}`, fill: paint(each.name) }));
-    svg.append(this.title, this.words, this.grid, ...this.paths, this.line, ...(this.kind.stacked ? [hatching()] : []));
+    this.dots = this.kind.series.map((each) => draw("path", { class: `dot ${each.name}` }));
+    svg.append(this.title, this.words, this.grid, ...this.paths, ...this.dots, this.line, ...(this.kind.stacked ? [hatching()] : []));
     set(svg, "height", HEIGHT);
   }
 
@@ -72,6 +73,7 @@ export class Chart {
     this.axes();
     const drawn = this.kind.stacked ? this.bars() : this.lines();
     this.paths.forEach((path, place) => set(path, "d", drawn[place]));
+    this.dots.forEach((path, place) => set(path, "d", this.kind.stacked ? "" : this.lonely(this.kind.series[place])));
     put(this.note, top > 0 ? "" : this.kind.stacked ? "nothing sent in the last ten minutes" : "no answer in the last ten minutes");
     this.reading();
   }
@@ -134,21 +136,31 @@ export class Chart {
     return drawn.map((parts) => parts.join(""));
   }
 
-  /** A stretch without an answer is a gap, not a slope; one bucket alone is a dot. */
+  middle(row) {
+    const [left, right] = this.edges(row);
+    return (left + right) / 2;
+  }
+
+  /** One bucket alone is a dot: a line without a length cannot be seen. */
+  lonely(series) {
+    const there = (row) => Boolean(row) && known(series.of(row, this.bucket));
+    const alone = this.rows.filter((row, place) => there(row) && !there(this.rows[place - 1]) && !there(this.rows[place + 1]));
+    const dot = (row) => `M${(this.middle(row) - 3).toFixed(1)} ${this.y(series.of(row, this.bucket)).toFixed(1)}a3 3 0 1 0 6 0a3 3 0 1 0 -6 0z`;
+    return alone.map(dot).join("");
+  }
+
+  /** A stretch without an answer is a gap, not a slope. */
   lines() {
     return this.kind.series.map((each) => {
       let path = "";
       let open = false;
-      this.rows.forEach((row, place) => {
+      this.rows.forEach((row) => {
         const value = each.of(row, this.bucket);
         if (!known(value)) {
           open = false;
           return;
         }
-        const [left, right] = this.edges(row);
-        const at = `${((left + right) / 2).toFixed(1)} ${this.y(value).toFixed(1)}`;
-        const alone = !open && !known(this.rows[place + 1] && each.of(this.rows[place + 1], this.bucket));
-        path += `${open ? "L" : "M"}${at}${alone ? "h0.01" : ""}`;
+        path += `${open ? "L" : "M"}${this.middle(row).toFixed(1)} ${this.y(value).toFixed(1)}`;
         open = true;
       });
       return path;
@@ -171,7 +183,7 @@ export class Chart {
     const row = ago === null ? null : this.rows.find((each) => each.ago_s >= ago && each.ago_s - this.bucket < ago);
     set(this.line, "visibility", row ? "visible" : "hidden");
     if (row) {
-      const x = (this.edges(row)[0] + this.edges(row)[1]) / 2;
+      const x = this.middle(row);
       set(this.line, "x1", x.toFixed(1));
       set(this.line, "x2", x.toFixed(1));
     }

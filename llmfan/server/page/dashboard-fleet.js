@@ -2,9 +2,12 @@
 
 import { clean, clock, countdown, exact, known, short } from "./dashboard-words.js";
 
-export const STATES = ["ready", "cooldown", "exhausted", "invalid", "missing"];
+/** As the status document has them, and one more: a ready key that has used up a window, which is no state there. */
+export const FULL = "window full";
+export const STATES = ["ready", FULL, "cooldown", "exhausted", "invalid", "missing"];
 
 const QUOTA = /^(rpd|tpd)$|_per_(day|month)$/;
+const isQuota = (axis) => QUOTA.test(axis);
 
 /** Rows in the order of the providers file; figures of the moment beside what the status document says. */
 export const entriesOf = (doc) => {
@@ -31,12 +34,21 @@ const name = (key, model) => `${key}\n${model}`;
 const entry = (provider, key, own, several, lane) => ({
   id: name(key.key, own.model), provider: clean(provider, 80), key: clean(key.key, 120), model: clean(own.model, 160),
   called: clean(several ? `${key.key} (${own.model})` : key.key, 120),
-  state: clean(own.state, 20), why: reason(own), wait: own.state === "ready" ? null : own.available_in_s, until: own.until,
-  doing: doing(own, lane), next: lane?.back_in_s, mask: clean(key.mask ?? "", 40),
+  ...standing(own, lane), until: own.until, doing: doing(own, lane), mask: clean(key.mask ?? "", 40),
   shares: (key.shares_with ?? []).map((each) => clean(each, 80)),
   limits: Object.entries(own.limits ?? {}).map(([axis, limit]) => limitOf(axis, limit, own.state === "missing")),
   flying: lane?.in_flight, ok: lane?.ok, failed: lane?.failed, refused: lane?.rate_limited, p50: lane?.latency_p50_s,
 });
+
+/** Shorter waits are the pace of a key that is at work. Seconds. */
+const LEAST_WAIT = 1;
+
+/** A key is full while all that waits for it has to wait: by the live fleet's word, or where a limit is used to its end. */
+const standing = (own, lane) => {
+  const waits = own.state === "ready" && (lane?.state === "waits" ? lane.back_in_s : own.available_in_s);
+  const full = known(waits) && waits >= LEAST_WAIT;
+  return { state: full ? FULL : clean(own.state, 20), why: reason(own), wait: full ? waits : own.state === "ready" ? null : own.available_in_s };
+};
 
 /** What the document says besides the state; `ok` and the state itself again say nothing. */
 const reason = (own) => {
@@ -46,13 +58,16 @@ const reason = (own) => {
 
 /** What holds a ready key's next request back just now, which is no state of the key. */
 const doing = (own, lane) => {
-  if (!lane || own.state !== "ready") return "";
+  if (own.state !== "ready") return "";
+  if (lane?.state === "waits") return clean(lane.why ?? "");
+  if (own.available_in_s >= LEAST_WAIT) return Object.entries(own.limits ?? {}).filter(([axis, limit]) => !isQuota(axis) && limit.left < 1).map(([axis]) => axisName(axis)).join(", ");
+  if (!lane) return "";
   const word = ["ready", "idle", own.state].includes(lane.state) ? "" : clean(lane.state, 40);
   return [word, lane.why === "ok" ? "" : clean(lane.why ?? "")].filter(Boolean).join(": ");
 };
 
 const limitOf = (axis, limit, missing) => ({
-  axis, ...limit, quota: QUOTA.test(axis), share: missing ? null : share(limit),
+  axis, ...limit, quota: isQuota(axis), share: missing ? null : share(limit),
   source: known(limit.reported) ? "reported" : known(limit.declared) ? "declared" : known(limit.measured) ? "measured" : "",
 });
 
@@ -67,9 +82,12 @@ export const axisName = (axis, brief = true) => {
   return brief ? text.replace("requests", "req").replace("tokens", "tok") : text;
 };
 
+/** Nobody declared or reported it. */
+export const isLearned = (limit) => known(limit.in_force) && limit.source === "measured";
+
 /** `/1,000`, `/≈28` where it is only measured. */
 export const allowedOf = (limit) =>
-  known(limit.in_force) ? `/${limit.source === "measured" ? "≈" : ""}${short(limit.in_force)}` : "no limit known";
+  known(limit.in_force) ? `/${isLearned(limit) ? "≈" : ""}${short(limit.in_force)}` : "no limit known";
 
 /** All there is to say of a limit in one line. */
 export const limitWords = (limit) => {
@@ -77,6 +95,7 @@ export const limitWords = (limit) => {
   for (const source of ["reported", "declared", "measured"]) {
     if (known(limit[source])) parts.push(`${source} ${exact(limit[source])}${source === limit.source ? " (in force)" : ""}`);
   }
+  if (isLearned(limit)) parts.push("learned from what was let through and refused, not declared: more may pass");
   if (limit.used && known(limit.resets_in_s)) {
     parts.push(`resets in ${countdown(limit.resets_in_s)}${limit.quota && limit.resets_at ? `, at ${clock(limit.resets_at, false)}` : ""}`);
   }
@@ -114,14 +133,15 @@ export const ordered = (entries, field, down) => {
 
 /** What has changed in words that can be read aloud; many at once are counted. */
 export const changesOf = (before, entries) => {
-  const changed = entries.filter((each) => before.has(each.id) && before.get(each.id) !== each.state);
+  const heard = (state) => (state === FULL ? "ready" : state); // windows fill and empty all the time
+  const changed = entries.filter((each) => before.has(each.id) && heard(before.get(each.id)) !== heard(each.state));
   if (changed.length <= 3) return changed.map(said);
   const counts = STATES.map((state) => [changed.filter((each) => each.state === state).length, state]);
   const words = counts.filter(([count]) => count).map(([count, state]) => `${count} ${IS[state]}`);
   return [`${changed.length} keys have changed: ${words.join(", ")}`];
 };
 
-const IS = { ready: "ready again", cooldown: "in cooldown", exhausted: "exhausted", invalid: "invalid", missing: "not set" };
+const IS = { ready: "ready again", [FULL]: "ready, with its window full", cooldown: "in cooldown", exhausted: "exhausted", invalid: "invalid", missing: "not set" };
 
 const said = (entry) => {
   const wait = known(entry.wait) ? `, back in ${countdown(entry.wait)}` : "";

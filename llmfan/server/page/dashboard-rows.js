@@ -1,6 +1,6 @@
 // The table of keys. A row is made once and its nodes are changed in place: focus, selection and scroll stay.
 
-import { allowedOf, axisName, limitWords, ordered, STATES } from "./dashboard-fleet.js";
+import { allowedOf, axisName, FULL, isLearned, limitWords, ordered, STATES } from "./dashboard-fleet.js";
 import { clock, countdown, exact, known, make, NONE, put, reshape, set, shape, short, spell } from "./dashboard-words.js";
 
 const COUNTS = ["flying", "ok", "failed", "refused", "p50"];
@@ -8,8 +8,9 @@ const LABELS = { flying: "in flight", ok: "ok", failed: "failed", refused: "429"
 const WIDTH = 9;
 
 export class KeyTable {
-  constructor(table, filter, none) {
+  constructor(table, filter, none, learned) {
     this.table = table;
+    this.learned = learned;
     this.none = none;
     this.body = table.tBodies[0];
     this.rows = new Map();
@@ -34,6 +35,7 @@ export class KeyTable {
       this.rows.delete(id);
     }
     this.chips.show(entries);
+    this.learned.hidden = !entries.some((entry) => entry.limits.some(isLearned));
     this.place();
   }
 
@@ -80,7 +82,7 @@ class Chips {
     this.others = false;
     for (const state of STATES) {
       const mark = shape();
-      const button = make("button", { type: "button", class: `chip ${state}` }, mark, make("span"));
+      const button = make("button", { type: "button", class: `chip ${state.replace(" ", "-")}` }, mark, make("span"));
       reshape(mark, state);
       button.addEventListener("click", () => {
         this.shown[state] = !this.shows(state);
@@ -142,10 +144,10 @@ class Row {
     reshape(this.mark, entry.state);
     put(this.word, entry.state);
     this.ready = known(entry.wait) ? received + entry.wait * 1000 : null;
-    this.goes = known(entry.next) && entry.doing ? received + entry.next * 1000 : null;
     this.pace.show(entry.limits.filter((each) => !each.quota && each.axis !== "concurrency"));
     this.quota.show(entry.limits.filter((each) => each.quota));
     set(this.node, "data-unlimited", entry.limits.length ? null : "");
+    set(this.node, "data-idle", isIdle(entry) ? "" : null);
     const slots = entry.limits.find((each) => each.axis === "concurrency");
     const texts = [known(slots?.in_force) ? `${short(entry.flying)}/${short(slots.in_force)}` : short(entry.flying),
       short(entry.ok), short(entry.failed), short(entry.refused), spell(entry.p50)];
@@ -159,10 +161,11 @@ class Row {
 
   tick(now) {
     const { entry } = this;
-    put(this.back, this.ready === null ? "" : this.ready > now ? `back in ${countdown((this.ready - now) / 1000)}` : "back any moment");
-    const next = this.goes !== null && this.goes > now ? `, ${countdown((this.goes - now) / 1000)}` : "";
+    const left = this.ready === null ? 0 : countdown((this.ready - now) / 1000);
+    const back = entry.state === FULL ? (this.ready > now ? `· ${left}` : "") : this.ready > now ? `back in ${left}` : "back any moment";
+    put(this.back, this.ready === null ? "" : back);
     const until = known(entry.wait) && entry.wait >= 3600 && entry.until ? `until ${clock(entry.until, false)}` : "";
-    const words = [until, entry.why || entry.doing + next].filter(Boolean).join("; ");
+    const words = [until, entry.why || entry.doing].filter(Boolean).join("; ");
     put(this.why, words);
     set(this.why, "title", words || null);
   }
@@ -186,6 +189,10 @@ class Row {
     for (const node of this.nodes) node.hidden = hidden;
   }
 }
+
+/** Nothing to see but that it is ready: where there is no room, such a row is one line. */
+const isIdle = (entry) =>
+  entry.state === "ready" && !entry.flying && !entry.ok && !entry.failed && !entry.refused && !entry.limits.some((each) => each.used > 0);
 
 /** Used against allowed, a line for each limit: its name, a bar, and the figures beside it. */
 class Meters {

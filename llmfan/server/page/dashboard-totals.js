@@ -21,8 +21,9 @@ export const showTotals = (doc) => {
   figure("failed", short(now.failed), exact(now.failed));
   set(FIGURES.failed, "data-bad", now.failed ? "" : null);
   figure("failed_note", now.done > 0 && known(now.failed) ? `${percent(now.failed / now.done)} of ${short(now.done)}` : "");
-  figure("rate_limited", short(now.rate_limited), exact(now.rate_limited));
-  figure("attempts_note", known(now.attempts) ? `${short(now.attempts)} attempts` : "");
+  figure("attempts", short(now.attempts), exact(now.attempts));
+  const others = [now.rate_limited > 0 ? `${short(now.rate_limited)} refused (429)` : "", now.attempts_failed > 0 ? `${short(now.attempts_failed)} failed` : ""];
+  figure("attempts_note", others.filter(Boolean).join(", "), "A call may take several attempts: only one that nobody answered counts as failed");
   figure("cost_usd", dollars(now.cost_usd));
   showProgress(now);
 };
@@ -44,7 +45,7 @@ const showProgress = (now) => {
 
 /** At the rate of the last minute, if there was any. */
 const left = (now) =>
-  now.requests_per_s > 0 ? `about ${spell((now.total - now.done) / now.requests_per_s)} left` : `time left ${NONE}`;
+  now.ended_per_s > 0 ? `about ${spell((now.total - now.done) / now.ended_per_s)} left` : `time left ${NONE}`;
 
 export const showFailures = (failures) => {
   const table = by("failures");

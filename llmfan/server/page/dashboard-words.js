@@ -48,6 +48,7 @@ export const rate = (value) => {
 export const percent = (part) => {
   if (!known(part)) return NONE;
   const rounded = Math.round(part * 100);
+  if (part > 0 && part < 0.0095) return part < 0.0005 ? "<0.1 %" : `${(part * 100).toFixed(1)} %`;
   return rounded === 100 && part < 1 ? `${Math.min(part * 100, 99.9).toFixed(1)} %` : `${rounded} %`;
 };
 
@@ -117,6 +118,7 @@ export const set = (element, name, value) => {
 /** The shape of a state, beside its word: none is told from another by its colour alone. */
 const SHAPES = {
   ready: "M6 1.5a4.5 4.5 0 1 0 0 9a4.5 4.5 0 1 0 0-9z",
+  "window full": "M6 1.5a4.5 4.5 0 1 0 0 9a4.5 4.5 0 1 0 0-9zM6 3a3 3 0 0 1 0 6z",
   cooldown: "M2 1h8v1.5L7 6l3 3.5V11H2V9.5L5 6L2 2.5z",
   exhausted: "M1.5 1.5h9v9h-9z",
   invalid: "M2.6 1L6 4.4L9.4 1L11 2.6L7.6 6L11 9.4L9.4 11L6 7.6L2.6 11L1 9.4L4.4 6L1 2.6z",

@@ -5,14 +5,18 @@ import { changesOf, entriesOf } from "./dashboard-fleet.js";
 import { KeyTable } from "./dashboard-rows.js";
 import { Stream } from "./dashboard-stream.js";
 import { showFailures, showTotals } from "./dashboard-totals.js";
-import { clock, known, put, set, spell, whole } from "./dashboard-words.js";
+import { clean, clock, known, put, set, spell, whole } from "./dashboard-words.js";
 
 const SPOKEN_EVERY_MS = 4000;
 const by = (id) => document.getElementById(id);
 
+/** Where they are, and how they are looked at: the page is gone at the next reload. */
+const results = (folder) => (folder ? ` Its results are in ${clean(folder, 400)}; llmfan report ${quoted(clean(folder, 400))} sums them up.` : "");
+const quoted = (path) => (/^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`);
+
 class Page {
   constructor() {
-    this.keys = new KeyTable(by("keys"), by("filter"), by("no-key"));
+    this.keys = new KeyTable(by("keys"), by("filter"), by("no-key"), by("learned"));
     this.charts = { throughput: new Chart(by("throughput"), THROUGHPUT), latency: new Chart(by("latency"), LATENCY) };
     this.states = new Map();
     this.said = -SPOKEN_EVERY_MS;
@@ -93,7 +97,7 @@ class Page {
   /** What the reader has to know before any figure. */
   tell() {
     const parts = [];
-    if (this.ended()) parts.push(`The run has ended: ${whole(this.doc.now.done)} of ${whole(this.doc.now.total)} done, ${whole(this.doc.now.failed)} failed.`);
+    if (this.ended()) parts.push(`The run has ended: ${whole(this.doc.now.done)} of ${whole(this.doc.now.total)} done, ${whole(this.doc.now.failed)} failed.${results(this.doc.folder)}`);
     else if (this.lost) parts.push(`${this.lost}${this.shown ? ` The figures are of ${clock(this.shown.at)}.` : ""}`);
     if (this.paused && this.shown) parts.push(`Paused: the figures of ${clock(this.shown.at)} stand still.`);
     put(by("news"), parts.join(" "));
