@@ -84,8 +84,8 @@ def template(text: str | None) -> str | None:
         raise UserError(f"{text[1:]}: cannot be read as a template: {why}") from None
 
 
-def providers_file(named: str | None, packaged: bool) -> str:
-    """`packaged`: whether the packaged fleet will do where there is no file."""
+def providers_file(named: str | None, packaged: bool, trial: str = "run PROMPTS --simulate") -> str:
+    """`packaged`: whether the packaged fleet will do where there is no file. `trial`: the command that needs none."""
     from llmfan.errors import UserError
     from llmfan.inputs.catalogue_files import packaged_providers
 
@@ -97,7 +97,7 @@ def providers_file(named: str | None, packaged: bool) -> str:
         return packaged_providers()
     raise UserError(
         "no providers file: there is no ./providers.yaml and none was named with -p; write one with: llmfan init "
-        "(or try without any key: llmfan run PROMPTS --simulate)"
+        f"(or try without any key: llmfan {trial})"
     )
 
 

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from llmfan.options import RunOptions
     from llmfan.server.terms import Terms
 
+#: A week: timers of longer ones do not fit everywhere.
+_LONGEST_S = 7 * 86400.0
+#: Characters of a token that can be found by trying.
+_SHORT = 16
+#: Addresses that mean all of this machine's → the one to be used on it.
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 _WHERE, _BOUNDS, _WHICH, _GENERAL = "Where, for whom", "Bounds", "Which keys", "General"
 
 
@@ -29,7 +35,7 @@ def serve(
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Where to listen. Anything but loopback needs --token.", rich_help_panel=_WHERE)] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0 is any free one; it is told.", rich_help_panel=_WHERE)] = 8765,
     token: Annotated[str | None, typer.Option("--token", metavar="TEXT", help="What callers have to show as their API key. Better set as LLMFAN_TOKEN, here or in .env: other users of this machine can see a command line.", rich_help_panel=_WHERE)] = None,
-    max_wait: Annotated[str, typer.Option("--max-wait", metavar="T", help="How long a call may wait for a permit, unless it says so itself (x-llmfan-max-wait, in seconds).", rich_help_panel=_BOUNDS)] = "600",
+    max_wait: Annotated[str, typer.Option("--max-wait", metavar="T", help="How long a call may wait for a permit, unless it says so itself (x-llmfan-max-wait).", rich_help_panel=_BOUNDS)] = "600",
     concurrency: Annotated[int, typer.Option("--concurrency", metavar="N", min=1, help="Requests in flight over all keys.", rich_help_panel=_BOUNDS)] = 1024,
     queue: Annotated[int, typer.Option("--queue", metavar="N", min=1, help="Calls that may wait, interactive and batch ones apart; more are refused.", rich_help_panel=_BOUNDS)] = 10_000,
     max_body: Annotated[str, typer.Option("--max-body", metavar="SIZE", help="Longest request body: 500k, 32m.", rich_help_panel=_BOUNDS)] = "32m",
@@ -47,6 +53,7 @@ def serve(
     json_: Annotated[bool, typer.Option("--json", help="When it is ready: one line of JSON on stdout, and nothing else there.", rich_help_panel=_GENERAL)] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log failures only.", rich_help_panel=_GENERAL)] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say which providers are left out, and why.", rich_help_panel=_GENERAL)] = False,
+    dashboard: Annotated[bool, typer.Option("--dashboard", help="It is always there, at /.", hidden=True)] = True,
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=show_version, rich_help_panel=_GENERAL)] = False,
 ) -> None:
     # fmt: on
@@ -79,12 +86,13 @@ def _serve(
     from llmfan.server.service import serve as serve_fleet
 
     fleet = load_fleet(
-        given.providers_file(providers, options.simulate), env, simulate=options.simulate, only=only or [], exclude=exclude or []
+        given.providers_file(providers, options.simulate, "serve --simulate"), env, simulate=options.simulate, only=only or [], exclude=exclude or []
     )
     given.check_prices(fleet, options)
     given.tell_notes(fleet, verbose, quiet)
     whole = given.everything(fleet, env, options.simulate)
     ledger = None if options.simulate else given.ledger(state, whole)
+    _warn_of_short_token(terms)
     return serve_fleet(
         fleet, options, terms, env=env, whole=whole, ledger=ledger, queue=queue, quiet=quiet, ready=_ready(terms, json_, quiet)
     )
@@ -106,6 +114,16 @@ def _terms(host: str, port: int, token: str | None, bounds: Mapping[str, Any]) -
     return Terms(host=host, port=port, token=None if token is None else Secret(token), **bounds)
 
 
+def _warn_of_short_token(terms: Terms) -> None:
+    from llmfan.server.guard import is_loopback
+
+    if terms.token is not None and len(terms.token.reveal()) < _SHORT and not is_loopback(terms.host):
+        given.tell(
+            f"the token has fewer than {_SHORT} characters: others can reach {terms.host} and try many a second; make one "
+            "with: openssl rand -hex 24"
+        )
+
+
 def _ready(terms: Terms, json_: bool, quiet: bool) -> Callable[[str, Engine], None]:
     """Says where it listens: a line of JSON for programs, some lines for a person."""
 
@@ -113,10 +131,15 @@ def _ready(terms: Terms, json_: bool, quiet: bool) -> Callable[[str, Engine], No
         if json_:
             import msgspec
 
-            sys.stdout.write(msgspec.json.encode({"url": url, "pid": os.getpid()}).decode() + "\n")
+            from llmfan.server.guard import in_address
+
+            here = url.replace(in_address(terms.host), _EVERYWHERE.get(terms.host, in_address(terms.host)))
+            sys.stdout.write(msgspec.json.encode({"url": here, "pid": os.getpid()}).decode() + "\n")
             sys.stdout.flush()
         if quiet:
             return
+        if terms.host in _EVERYWHERE:
+            url = f"http://<this machine's address>:{url.rpartition(':')[2]}"
         print(_words(url, engine, terms), file=sys.stderr, flush=True)
 
     return ready
@@ -143,7 +166,10 @@ def _time(text: str, name: str) -> float:
     """As elsewhere, but 0 is a time as well: not to wait at all."""
     from llmfan.units import seconds
 
-    return 0.0 if seconds(text) == 0 else given.duration(text, name)
+    value = 0.0 if seconds(text) == 0 else given.duration(text, name)
+    if value > _LONGEST_S:
+        raise typer.BadParameter(f"expected a week at most, got {text!r}", param_hint=name)
+    return value
 
 
 def _size(text: str) -> int:

@@ -10,8 +10,8 @@ from aiohttp import web
 from llmfan.engine import Engine
 from llmfan.inputs.catalogue_files import dialect_name
 from llmfan.ports import Clock
-from llmfan.server.bodies import Bodies
-from llmfan.server.chat import Chat
+from llmfan.server.bodies import Bodies, NoRoom
+from llmfan.server.chat import LEAVING, Chat
 from llmfan.server.connections import Connection
 from llmfan.server.dashboard import add_pages
 from llmfan.server.events import add_events
@@ -19,15 +19,14 @@ from llmfan.server.guard import HEALTH, Guard, Turned
 from llmfan.server.listing import Listing
 from llmfan.server.log import GONE, Log
 from llmfan.server.metrics import Metrics
-from llmfan.server.replies import CONSTANT, document, failure, told
+from llmfan.server.paths import CHAT, nowhere
+from llmfan.server.replies import CONSTANT, document, failure, overloaded, told
 from llmfan.server.terms import Terms
 from llmfan.serving.errors import of_fault
 from llmfan.serving.faults import CallerFault
 from llmfan.serving.fields import Capabilities
 from llmfan.serving.model_names import Names
 
-CHAT = "/v1/chat/completions"
-_SERVED = f"POST {CHAT}, GET /v1/models, /api/llm-providers, /metrics, {HEALTH} and the dashboard at /"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -35,7 +34,7 @@ class House:
     """All that answers requests. `application` is it in the framework's form; `draining`: it is about to close."""
 
     def __init__(self, engine: Engine, terms: Terms, guard: Guard, log: Log, clock: Clock):
-        self._guard, self._log, self._clock = guard, log, clock
+        self._engine, self._guard, self._log, self._clock = engine, guard, log, clock
         self._bodies = Bodies(terms.max_body, terms.max_bodies, terms.patience)
         self._overview = engine.overview
         self._metrics = Metrics(engine.overview)
@@ -60,6 +59,10 @@ class House:
         add_pages(app)
         return app
 
+    def drain(self) -> None:
+        """Takes no more calls; all else may still be looked at."""
+        self.draining = self.chat.closed = True
+
     # ---------------------------------------------------------------- what holds for every request
 
     @web.middleware
@@ -73,8 +76,8 @@ class House:
             response = await self._handled(request, handler) if turned is None else self._turn_away(request, turned)
             status = response.status
             return response
-        except asyncio.CancelledError:
-            raise
+        except (asyncio.CancelledError, ConnectionError):
+            raise  # its caller went away, while nothing was wrong here
         except Exception:
             status = 500
             raise
@@ -88,7 +91,7 @@ class House:
         try:
             return await handler(request)
         except web.HTTPNotFound:
-            return failure(404, f"nothing is served at this path; there are {_SERVED}", "not_found")
+            return failure(404, nowhere(request.path), "not_found")
         except web.HTTPMethodNotAllowed as error:
             allowed = ", ".join(sorted(error.allowed_methods))
             return failure(405, f"this path takes {allowed}", "method_not_allowed", {"Allow": allowed})
@@ -110,6 +113,10 @@ class House:
             self._bodies.check_head(request)
         except CallerFault as fault:
             response = told(of_fault(fault))
+        except NoRoom as full:
+            response = told(overloaded(str(full)))
+        if self.chat.closed:
+            response = told(LEAVING)
         if turned is not None:
             response = self._turn_away(request, turned)
         if response is not None:
@@ -122,6 +129,8 @@ class House:
     # ---------------------------------------------------------------- small answers
 
     async def _health(self, request: web.Request) -> web.Response:
+        if not self._engine.alive:
+            return document({"status": "dead"}, 503)
         if self.draining:
             return document({"status": "draining"}, 503)
         return document({"status": "ok"})

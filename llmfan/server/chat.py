@@ -12,17 +12,18 @@ from llmfan.engine import Engine
 from llmfan.ports import Clock
 from llmfan.server.bodies import Bodies, NoRoom
 from llmfan.server.exchange import Exchange
-from llmfan.server.log import CallNote
+from llmfan.server.log import REFUSED, CallNote
 from llmfan.server.replies import overloaded, told
 from llmfan.server.wishes import wishes
-from llmfan.serving.errors import Told, of_fault, of_refusal
+from llmfan.serving.errors import Told, of_fault, of_refusal, said
 from llmfan.serving.faults import CallerFault
 from llmfan.serving.fields import Capabilities
 from llmfan.serving.model_names import Names
 from llmfan.serving.placing import place
-from llmfan.serving.request import read_request
+from llmfan.serving.request import Asked
 
-LEAVING = "the service is being stopped"
+#: What callers are told at the end, and after how many seconds another may be there in its place.
+LEAVING = of_refusal("closing", "the service is being stopped", 5.0)
 
 
 class Chat:
@@ -43,7 +44,7 @@ class Chat:
         self._engine, self._names, self._capabilities, self._bodies = engine, names, capabilities, bodies
         self._clock, self._tell, self._max_wait, self._constant = clock, tell, max_wait, constant
         self._open: set[asyncio.Task[object]] = set()
-        self._leaving = False
+        self.closed = self._leaving = False  # closed: those that are open may end, no other begins
         self.quiet = asyncio.Event()  # no call is open
         self.quiet.set()
 
@@ -62,22 +63,25 @@ class Chat:
         note = CallNote(began=self._clock())
         with self._bodies.hold() as hold:
             try:
+                if self.closed:
+                    return self._refuse(note, LEAVING, REFUSED["closing"])
                 try:
                     ticket = self._submit(request, await self._bodies.read(request, hold))
                     note.id = ticket.head.id
                 except CallerFault as fault:
-                    return self._refuse(note, of_fault(fault), fault.code or "bad_request")
-                except NoRoom:
-                    return self._refuse(note, overloaded("too many large requests at once"), "no room")
+                    return self._refuse(
+                        note, of_fault(fault), f"refused ({fault.code or 'bad_request'}): {said(fault)}"
+                    )
+                except NoRoom as full:
+                    return self._refuse(note, overloaded(str(full)), f"refused: {full}")
                 return await self._carry(request, ticket, note)
             finally:
                 if note.status:
                     note.seconds = self._clock() - note.began
                     self._tell(note)
 
-    def _submit(self, request: web.Request, body: bytes) -> Ticket:
+    def _submit(self, request: web.Request, asked: Asked) -> Ticket:
         wanted = wishes(request.headers, self._max_wait)
-        asked = read_request(body)
         where = place(asked, self._names, self._capabilities)
         return self._engine.submit(
             asked.prompt, only=where.only, banned=where.banned, streams=asked.streams, usage=asked.wants_usage,
@@ -86,7 +90,7 @@ class Chat:
 
     async def _carry(self, request: web.Request, ticket: Ticket, note: CallNote) -> web.StreamResponse:
         """However this ends before the call does, the call ends with it: its permit is another's then."""
-        exchange = Exchange(request, ticket, note, self._constant, self._clock)
+        exchange = Exchange(request, ticket, note, self._constant, self._clock, self._engine.redact.raw)
         task = asyncio.current_task()
         assert task is not None
         self._open.add(task)
@@ -98,7 +102,7 @@ class Chat:
             if not self._stays(request, task):
                 exchange.gone()
                 raise
-            return await exchange.break_off(of_refusal("closing", LEAVING, None), "cancelled")
+            return await exchange.break_off(LEAVING, REFUSED["closing"])
         except ConnectionError:
             self._engine.cancel(ticket)
             exchange.gone()
@@ -119,9 +123,9 @@ class Chat:
             task.uncancel()
         return True
 
-    def _refuse(self, note: CallNote, what: Told, kind: str) -> web.Response:
-        note.status, note.kind = what.status, f"refused ({kind})"
+    def _refuse(self, note: CallNote, what: Told, end: str) -> web.Response:
+        note.status, note.end = what.status, end
         response = told(what, self._constant)
-        if what.status in (408, 413):
+        if what.status in (408, 413, 503):  # the rest of its body may never come
             response.force_close()
         return response

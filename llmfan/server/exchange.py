@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
 
 from llmfan.conduct.ticket import Ticket
+from llmfan.dialects.bodies import encoded, plain
 from llmfan.ports import Clock
 from llmfan.records import ResultLine
-from llmfan.server.log import GONE, CallNote
-from llmfan.server.replies import JSON, plain, told
+from llmfan.server.log import GONE, LEFT, REFUSED, CallNote
+from llmfan.server.replies import JSON, told
+from llmfan.server.replies import plain as in_header
 from llmfan.serving.answer import whole
 from llmfan.serving.errors import Told, event, of_refusal, of_result
 
@@ -25,10 +27,19 @@ class _Stream(web.StreamResponse):
 
 
 class Exchange:
-    """`tell` answers one call; `note` is what the log is told of it."""
+    """`tell` answers one call; `note` is what the log is told of it; `redact` takes keys out of what is sent."""
 
-    def __init__(self, request: web.Request, ticket: Ticket, note: CallNote, constant: Mapping[str, str], clock: Clock):
+    def __init__(
+        self,
+        request: web.Request,
+        ticket: Ticket,
+        note: CallNote,
+        constant: Mapping[str, str],
+        clock: Clock,
+        redact: Callable[[bytes], bytes],
+    ):
         self._request, self._ticket, self.note, self._constant, self._clock = request, ticket, note, constant, clock
+        self._redact = redact
         self._response: _Stream | None = None
 
     async def tell(self) -> web.StreamResponse:
@@ -38,16 +49,16 @@ class Exchange:
         result = await self._result()
         return self._failed(result) if ticket.streams or result.status != "ok" else self._whole()
 
-    async def break_off(self, what: Told, kind: str) -> web.StreamResponse:
+    async def break_off(self, what: Told, end: str) -> web.StreamResponse:
         """The call is ended from here; a stream that has begun says so in its last event."""
-        self._note(what.status, kind)
+        self._note(what.status, end)
         if self._response is None:
-            return told(what, self._headers())
+            return told(what, self._headers(False))
         return await self._broken(self._response, what)
 
     def gone(self) -> None:
         """The caller went away."""
-        self._note(GONE, "cancelled")
+        self._note(GONE, LEFT)
 
     # ---------------------------------------------------------------- answers
 
@@ -56,7 +67,7 @@ class Exchange:
         assert ticket.answer is not None and ticket.used is not None and ticket.target is not None
         body = whole(ticket.body, ticket.answer, ticket.used, ticket.head, ticket.target.model)
         self._note(200)
-        return web.Response(body=body, headers={"Content-Type": JSON, **self._headers()})
+        return web.Response(body=redacted(body, self._redact), headers={"Content-Type": JSON, **self._headers()})
 
     async def _stream(self) -> web.StreamResponse:
         ticket = self._ticket
@@ -80,7 +91,7 @@ class Exchange:
             await response.write_eof(DONE)
             return response
         what = self._why(result)
-        self._note(200, _kind(ticket, result))
+        self._note(200, _end(ticket, result))
         return await self._broken(response, what)
 
     async def _broken(self, response: web.StreamResponse, what: Told) -> web.StreamResponse:
@@ -97,8 +108,9 @@ class Exchange:
 
     def _failed(self, result: ResultLine) -> web.Response:
         what = self._why(result)
-        self._note(what.status, _kind(self._ticket, result))
-        return told(what, self._headers())
+        end = _end(self._ticket, result)
+        self._note(what.status, end if self._ticket.refusal is not None else f"failed: {end}")
+        return told(what, self._headers(self._ticket.refusal is None))
 
     def _why(self, result: ResultLine) -> Told:
         refusal = self._ticket.refusal
@@ -108,8 +120,8 @@ class Exchange:
 
     # ---------------------------------------------------------------- what goes with them
 
-    def _headers(self) -> dict[str, str]:
-        """Who answers or was asked last, as far as anybody was."""
+    def _headers(self, who: bool = True) -> dict[str, str]:
+        """`who`: whether to name who answers or has failed; who was asked before a refusal is no part of it."""
         ticket = self._ticket
         headers = {
             **self._constant,
@@ -117,19 +129,19 @@ class Exchange:
             "x-llmfan-attempts": str(ticket.attempts),
             "x-llmfan-wait": f"{self._waited():.3f}",
         }
-        if (target := ticket.target) is not None:
-            headers["x-llmfan-provider"] = plain(target.provider)
-            headers["x-llmfan-model"] = plain(target.model)
-            headers["x-llmfan-key"] = plain(target.key)
+        if who and (target := ticket.target) is not None:
+            headers["x-llmfan-provider"] = in_header(target.provider)
+            headers["x-llmfan-model"] = in_header(target.model)
+            headers["x-llmfan-key"] = in_header(target.key)
         return headers
 
     def _waited(self) -> float:
         """For a permit; one that never had any has done nothing else."""
         return self._ticket.wait if self._ticket.target is not None else self._clock() - self.note.began
 
-    def _note(self, status: int, kind: str = "") -> None:
+    def _note(self, status: int, end: str = "") -> None:
         note, ticket = self.note, self._ticket
-        note.status, note.kind, note.attempts, note.wait = status, kind, ticket.attempts, self._waited()
+        note.status, note.end, note.attempts, note.wait = status, end, ticket.attempts, self._waited()
         note.streamed, note.broke = ticket.streams, self._response is not None
         if (target := ticket.target) is not None:
             note.provider, note.model, note.key = target.provider, target.model, target.key
@@ -144,7 +156,16 @@ def _went_well(result: asyncio.Future[ResultLine]) -> bool:
     return result.done() and not result.cancelled() and result.result().status == "ok"
 
 
-def _kind(ticket: Ticket, result: ResultLine) -> str:
+def redacted(body: bytes, redact: Callable[[bytes], bytes]) -> bytes:
+    """Without keys, however they are spelt: JSON knows several ways for each character."""
+    body = redact(body)
+    if b"\\/" in body or b"\\u" in body:
+        usual = encoded(plain(body))
+        return body if (clean := redact(usual)) == usual else clean
+    return body
+
+
+def _end(ticket: Ticket, result: ResultLine) -> str:
     if ticket.refusal is not None:
-        return f"refused ({ticket.refusal.why})"
+        return REFUSED.get(ticket.refusal.why, f"refused: {ticket.refusal.why}")
     return result.error.kind if result.error is not None else "unknown"

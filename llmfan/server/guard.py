@@ -47,12 +47,16 @@ class Guard:
     def __init__(self, host: str, port: int, token: Secret | None):
         self._token = None if token is None else token.reveal().encode()
         self._hosts = _names(host, port) if is_loopback(host) else None  # None: any, since the token is demanded
+        self._way_out = (
+            f"use http://{'127.0.0.1' if host == 'localhost' else in_address(host)}:{port}; or, to be reached by other "
+            "names (from a container, from other machines), start llmfan serve with --host ADDRESS and a token"
+        )
 
     def refusal(self, request: web.Request) -> Turned | None:
         headers = request.headers
         hosts = headers.getall("Host", ())
         if len(hosts) != 1 or (self._hosts is not None and hosts[0].lower() not in self._hosts):
-            return Turned(403, "this name in Host is not served here", "host_not_allowed")
+            return Turned(403, f"this name in Host is not served here: {self._way_out}", "host_not_allowed")
         if ("Sec-Fetch-Site" in headers or "Origin" in headers) and _foreign(request, hosts[0].lower()):
             return Turned(403, "requests from web pages of other origins are not served", "origin_not_allowed")
         if self._token is not None and request.path != HEALTH and not self._shown(headers.get("Authorization", "")):

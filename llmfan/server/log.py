@@ -23,10 +23,18 @@ GATHER_S, MOST = 0.05, 5_000
 LAST_S = 1.0
 #: A caller that went away before its answer; the status other servers log for it.
 GONE = 499
+#: Why a call was not sent → how its line ends.
+REFUSED = {
+    "wait": "refused: no permit in time",
+    "full": "refused: the queue is full",
+    "nothing_left": "refused: nothing is left that can serve it",
+    "closing": "refused: the service is being stopped",
+}
+LEFT = "the caller went away"
 
 
 class CallNote(Struct, kw_only=True):
-    """What is told of one call. `kind`: the error's, "" where it went well; `broke`: after its first byte.
+    """What is told of one call. `end`: what became of it, "" where it went well; `broke`: after its first byte.
 
     `status` 0: nothing is to be told yet; `id` "": the fleet was not asked.
     """
@@ -40,7 +48,7 @@ class CallNote(Struct, kw_only=True):
     key: str = ""
     attempts: int = 0
     wait: float = 0.0
-    kind: str = ""
+    end: str = ""
     streamed: bool = False
     broke: bool = False
 
@@ -59,7 +67,7 @@ class Log:
         self._thread.start()
 
     def call(self, note: CallNote) -> None:
-        if not self._quiet or note.kind:
+        if not self._quiet or note.end:
             self.say(spelled(note))
 
     def refused(self, status: int, method: str, path: str, why: str) -> None:
@@ -119,7 +127,7 @@ def spelled(note: CallNote) -> str:
     """`200 chatcmpl-… acme/some-model by acme#2, 1 attempt, waited 0.003 s, took 0.840 s`."""
     took = f"took {note.seconds:.3f} s"
     if not note.id:
-        return f"{note.status} {note.kind}, {took}"
+        return f"{note.status} {clean(note.end, 160)}, {took}"
     who = f" {note.provider}/{note.model} by {note.key}" if note.provider else ""
     words = [
         f"{note.status} {note.id}{who}", f"{note.attempts} attempt{'' if note.attempts == 1 else 's'}",
@@ -127,6 +135,6 @@ def spelled(note: CallNote) -> str:
     ]  # fmt: skip
     if note.streamed:
         words.append("streamed")
-    if note.kind:
-        words.append(f"broke off after it had begun: {note.kind}" if note.broke else f"failed: {note.kind}")
+    if note.end:
+        words.append(f"broke off after it had begun: {note.end}" if note.broke else note.end)
     return ", ".join(words)

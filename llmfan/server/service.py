@@ -44,7 +44,10 @@ def serve(
     quiet: bool,
     ready: Callable[[str, Engine], None],
 ) -> int:
-    """Serves until a signal, whose exit code it gives. `ready` is told the address once calls are taken."""
+    """Serves until a signal, whose exit code it gives; 1 where a fault of llmfan itself has ended the fleet.
+
+    `ready` is told the address once calls are taken.
+    """
     from llmfan.transports.http import allow_sockets
 
     sockets = listeners(terms.host, terms.port)  # first: a port in use is known before anything is opened
@@ -60,7 +63,7 @@ def serve(
                 ready(service.url, engine)
                 gc.freeze()  # a collection need not walk through what was loaded, again and again
                 gc.enable()
-                return 128 + await service.last()
+                return await service.last()
         finally:
             log.close()
 
@@ -83,7 +86,7 @@ def _room(terms: Terms, options: RunOptions) -> int:
 
 
 class Service:
-    """Listens from `open` on; `last` returns the signal that ended it, when all is closed."""
+    """Listens from `open` on; `last` returns the exit code, when all is closed."""
 
     def __init__(self, engine: Engine, terms: Terms, sockets: list[socket.socket], log: Log):
         self._engine, self._terms, self._sockets, self._log = engine, terms, sockets, log
@@ -121,16 +124,20 @@ class Service:
             self._servers.append(await loop.create_server(factory, sock=each, backlog=BACKLOG))
 
     async def last(self) -> int:
-        await self._first.wait()
-        await self.close(self._terms.drain)
-        return self._signal
+        await self._either(self._first.wait(), self._engine.ended.wait())
+        broken = not self._signal
+        if broken:
+            self._log.say("ending: the fleet has ended by a fault of llmfan itself, so no call can be carried out")
+        await self.close(0.0 if broken else self._terms.drain)
+        return 1 if broken else 128 + self._signal
 
     async def close(self, grace: float) -> None:
-        """Takes no more connections; lets those calls end that end within `grace`, and breaks off the others."""
+        """Takes no more calls; lets those end that end within `grace`, breaks off the others, and listens until then.
+
+        Who asks meanwhile is told so, rather than met by nobody.
+        """
         chat = self.house.chat
-        self.house.draining = True
-        for server in self._servers:
-            server.close()
+        self.house.drain()
         if chat.open:
             calls = f"{chat.open} call{'' if chat.open == 1 else 's'}"
             self._log.say(f"stopping: waiting for {calls}, {grace:g} s at most (another signal leaves at once)")
@@ -140,12 +147,19 @@ class Service:
             self._log.say(f"broken off: {chat.open}")
             chat.leave()
             await asyncio.wait([asyncio.ensure_future(chat.quiet.wait())], timeout=CLOSED_S)
+        for server in self._servers:
+            server.close()
         self.connections.stop()
         await self._runner.cleanup()
 
     async def _unless_again(self, what: Coroutine[Any, Any, object], most: float) -> None:
         """Waits for it, for `most` seconds at most, and no longer than until the second signal."""
-        tasks = [asyncio.ensure_future(what), asyncio.ensure_future(self._second.wait())]
+        await self._either(what, self._second.wait(), most)
+
+    async def _either(
+        self, one: Coroutine[Any, Any, object], other: Coroutine[Any, Any, object], most: float | None = None
+    ) -> None:
+        tasks = [asyncio.ensure_future(one), asyncio.ensure_future(other)]
         await asyncio.wait(tasks, timeout=most, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()

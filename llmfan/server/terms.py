@@ -12,13 +12,13 @@ MAX_WAIT_S = 600.0
 #: When the service is to end: for the calls in flight and in the queue; then for callers to take what is answered.
 DRAIN_S, TAKEN_S = 30.0, 5.0
 CONNECTIONS = 4096
-#: Of one body, and of all that are held at once.
-MAX_BODY, MAX_BODIES = 32 << 20, 256 << 20
+#: Of one body; and of the memory that all take which are held at once, some times their sizes.
+MAX_BODY, MAX_BODIES = 32 << 20, 512 << 20
 
 
 class Patience(Struct, frozen=True, kw_only=True):
     """Seconds. `head`: for a whole head; `idle`: between two requests; `stuck`: while a caller takes nothing of its
-    answer; `body`: for a whole body; `piece`: for the next of it; `sweep`: how often connections are looked at.
+    answer; `body`: for a whole body; `piece`: for 10 KiB of it; `sweep`: how often connections are looked at.
     """
 
     head: float = 10.0

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Mapping
 
 from msgspec import Struct
 
 from llmfan.serving.faults import CallerFault
+from llmfan.units import DAY, seconds
 
 PRIORITY, MAX_WAIT = "x-llmfan-priority", "x-llmfan-max-wait"
+#: Seconds that anybody may wait: a week, in which every quota but a month's comes back.
+LONGEST_S = 7 * DAY
+_TIME = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})? ?(ms|s|m|h|d)?")
 
 
 class Wishes(Struct, frozen=True):
@@ -29,10 +33,9 @@ def wishes(headers: Mapping[str, str], max_wait: float) -> Wishes:
 
 
 def _seconds(text: str) -> float:
-    try:
-        value = float(text) if "_" not in text else math.nan
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise CallerFault(f"{MAX_WAIT}: expected a number of seconds, 0 or more", param=MAX_WAIT, code="invalid_header")
+    text = text.strip()
+    value = seconds(text) if _TIME.fullmatch(text) else None
+    if value is None or value > LONGEST_S:
+        wanted = f"seconds, from 0 to {LONGEST_S:.0f} (a week), or a time such as 30s or 2m"
+        raise CallerFault(f"{MAX_WAIT}: expected {wanted}", param=MAX_WAIT, code="invalid_header")
     return value

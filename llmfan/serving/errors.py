@@ -57,6 +57,12 @@ def of_fault(fault: CallerFault) -> Told:
     return _told((fault.status, _CALLER, fault.code), fault.message, param=fault.param)
 
 
+def said(fault: CallerFault) -> str:
+    """The same for a log: without the value that was sent, which may be a piece of a prompt."""
+    words = fault.message.partition(", got ")[0]
+    return words if not fault.param or fault.param in words else f"{fault.param}: {words}"
+
+
 def of_refusal(why: str, message: str, retry_after: float | None) -> Told:
     """A call that was not sent; the arguments are those of a ticket's `Refusal`."""
     return _told(REFUSALS.get(why, REFUSALS["nothing_left"]), message, retry_after)

@@ -94,4 +94,6 @@ def _check_function(function: Any, field: str) -> None:
 
 
 def _fault(param: str, expected: str, value: Any, hint: str = "") -> NoReturn:
+    if value is None:
+        raise CallerFault(f"{param} is missing: {expected}", param=param)
     raise CallerFault(f"{param}: {expected}, got {shown(value)}{hint}", param=param)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from typing import Any
 
-from llmfan.errors import near
 from llmfan.records import Target
 from llmfan.serving.faults import CallerFault, shown
 
 #: The name that leaves the choice to the fleet.
 ANYONE = "auto"
-#: Longer names are none, and not worth a search for near ones.
-LONGEST = 200
+#: Longer names are none, and not worth a search for near ones; nor is it among more names than these.
+LONGEST, MOST = 200, 2000
+#: Names that are told at most, of those that are near or else of all.
+TOLD = 5
 
 
 class Names:
@@ -37,6 +39,7 @@ class Names:
             self._listed.setdefault(target.model, ", ".join(owners))
         for target in targets:
             self._add(target.provider, target.provider, target)
+        self._known = [name for name in self._only if name]  # without keys' labels
         for target in targets:
             self._add(target.key, target.key, target)
             self._add(f"{target.key}/{target.model}", f"{target.key}/{target.model}", target)
@@ -68,9 +71,24 @@ class Names:
         self._providers.setdefault(only, set()).add(target.provider)
 
     def _unknown(self, model: str) -> CallerFault:
-        hint = near(model, self._listed) if len(model) <= LONGEST else ""
-        message = f"no model named {shown(model)}{hint}; GET /v1/models lists those there are"
+        close = _near(model.strip().lower(), self._known[:MOST]) if len(model) <= LONGEST else []
+        if close:
+            hint = f" (did you mean {' or '.join(map(shown, close))}?)"
+        else:
+            hint = f"; there are {', '.join(map(shown, self._known[:TOLD]))}{' …' if len(self._known) > TOLD else ''}"
+        message = f"no model named {shown(model)}{hint}; GET /v1/models lists them all"
         return CallerFault(message, param="model", code="model_not_found", status=404)
+
+
+def _near(asked: str, known: list[str]) -> list[str]:
+    """Names that begin so, or hold it; else the one that is spelt most like it."""
+    lower = [name.lower() for name in known]
+    for holds in (str.startswith, str.__contains__):
+        found = [name for name, low in zip(known, lower, strict=True) if asked and holds(low, asked)]
+        if found:
+            return found[:TOLD]
+    close = difflib.get_close_matches(asked, lower, n=1, cutoff=0.6)
+    return [known[lower.index(close[0])]] if close else []
 
 
 def _entry(name: str, owner: str, created: int) -> dict[str, Any]:

@@ -96,3 +96,21 @@ def test_an_option_that_makes_no_sense_is_told(tmp_path: Path, args: list[str]) 
     """It would come to light with the first call."""
     code, _, said = run(tmp_path, "serve", *args)
     assert (code, args[0] in said, "Traceback" in said) == (2, True, False)
+
+
+def test_an_address_for_others_is_told_as_one_that_they_can_use(tmp_path: Path) -> None:
+    """`http://0.0.0.0:8765` leads nobody anywhere; and a token that can be guessed protects nothing."""
+    with serving(tmp_path, "--host", "0.0.0.0", "--dashboard", LLMFAN_TOKEN="short") as (process, url):
+        assert url.startswith("http://127.0.0.1:")
+        assert ask(url, ASKED, Authorization="Bearer short")[0] == 200
+        process.send_signal(signal.SIGTERM)
+        _, _, said = finish(process)
+    port = url.rpartition(":")[2]
+    assert f"OPENAI_BASE_URL=http://<this machine's address>:{port}/v1" in said and "0.0.0.0:" not in said
+    assert said.count("the token has fewer than 16 characters") == 1
+
+
+def test_without_a_file_it_says_how_to_try_it(tmp_path: Path) -> None:
+    """The way out of another command is none."""
+    code, _, said = run(tmp_path, "serve")
+    assert (code, "llmfan serve --simulate" in said, "llmfan run" in said) == (2, True, False)

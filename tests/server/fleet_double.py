@@ -18,6 +18,7 @@ from llmfan.engine import Engine
 from llmfan.options import RunOptions
 from llmfan.records import Answer, ErrorInfo, Prompt, ResultLine, Target, Usage
 from llmfan.scheduling.jobs import Job
+from llmfan.secret import Redactor
 from llmfan.server.log import Log
 from llmfan.server.service import Service
 from llmfan.server.sockets import listeners
@@ -27,6 +28,7 @@ from llmfan.settings import Fleet, Preset
 TARGET = Target(provider="acme", model="some/model", key="acme#1")
 HI = {"model": "auto", "messages": [{"role": "user", "content": "hi"}]}
 CHAT = "/v1/chat/completions"
+SECRET = "sk-double/5a4b3c2d"
 USED = Usage(input_tokens=3, output_tokens=2, source="server")
 JSON = {"content-type": "application/json"}
 WHOLE = json.dumps(
@@ -48,13 +50,18 @@ class FleetDouble:
         self.tickets: list[Ticket] = []
         self.cancelled: list[Ticket] = []
         self.drained: list[float] = []
-        self.called, self.closed = asyncio.Event(), asyncio.Event()
+        self.called, self.closed, self.ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.closed.set()
+        self.redact = Redactor([SECRET])
         self.lanes = [SimpleNamespace(target=TARGET)]
         self.fleet, self.options = Fleet(file="", providers=[]), RunOptions(simulate=simulate, callers=True)
         self.overview = SimpleNamespace(
             status=dict, document=dict, refreshed=self._refreshed, dispatcher=SimpleNamespace(lanes=self.lanes)
         )
+
+    @property
+    def alive(self) -> bool:
+        return not self.ended.is_set()
 
     def submit(self, prompt: Prompt, *, streams: bool = False, usage: bool = False, **words: Any) -> Ticket:
         self.asked.append({"prompt": prompt, **words})

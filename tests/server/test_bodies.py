@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from llmfan.server.bodies import BYTES, COPIES
 from llmfan.server.terms import Patience
 from tests.server.fleet_double import CHAT, HI, JSON, Bed, answers, serving, waits
 
@@ -127,7 +128,7 @@ def test_all_bodies_together_are_bounded_for_as_long_as_their_calls_last() -> No
         bed.fleet.play = answers
         assert (await bed.ask()).status == 200
 
-    run(test, waits, max_bodies=int(1.5 * len(BODY)))
+    run(test, waits, max_bodies=int(1.5 * COPIES * len(BODY)))
 
 
 def test_a_body_of_nothing_but_brackets_is_refused() -> None:
@@ -155,3 +156,82 @@ def test_a_broken_transfer_is_the_callers_fault() -> None:
         assert "Traceback" not in bed.said
 
     run(test, patience=Patience(piece=0.1))
+
+
+def test_a_body_has_to_go_on_and_not_only_to_drip() -> None:
+    """A byte now and then costs nothing, and holds a connection for as long as a whole body may take."""
+
+    async def test(bed: Bed) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", bed.port)
+        writer.write(bed.head(HEAD, "Content-Length: 1000000"))
+        answer = asyncio.create_task(reader.read(20))
+        while not answer.done():
+            writer.write(b" ")
+            await asyncio.wait([answer], timeout=0.01)
+        assert answer.result().startswith(b"HTTP/1.1 408 ")
+        writer.close()
+
+    run(test, patience=Patience(body=30, piece=0.2))
+
+
+def test_a_large_body_that_goes_on_is_waited_for() -> None:
+    """Over a slow line a picture takes longer than any one piece of it may."""
+
+    async def test(bed: Bed) -> None:
+        body = json.dumps({**HI, "user": "x" * 200_000}).encode()
+        reader, writer = await asyncio.open_connection("127.0.0.1", bed.port)
+        writer.write(bed.head(HEAD, f"Content-Length: {len(body)}"))
+        for at in range(0, len(body), 20_000):
+            writer.write(body[at : at + 20_000])
+            await asyncio.sleep(0.05)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+    run(test, patience=Patience(body=30, piece=0.3))
+
+
+def test_a_body_alone_always_fits() -> None:
+    """`--max-body` would promise what is never kept."""
+
+    async def test(bed: Bed) -> None:
+        assert (await bed.ask(user="x" * 10_000)).status == 200
+        first = asyncio.create_task(bed.ask(user="x" * 1000))
+        bed.fleet.play = waits
+        await bed.fleet.has(2)
+        assert (await bed.ask(user="x" * 10_000)).status == 503
+        answers(bed.fleet.tickets[1])
+        assert (await first).status == 200
+        assert bed.service.house._bodies.held == 0
+
+    run(test, max_bodies=100)
+
+
+def test_there_is_no_asking_for_room_that_is_not_there() -> None:
+    """Thirty megabytes would be sent, and then refused."""
+
+    async def test(bed: Bed) -> None:
+        first = asyncio.create_task(bed.ask())
+        await bed.fleet.has(1)
+        for more in ([], ["Expect: 100-continue"]):
+            answer = await bed.raw(bed.head(HEAD, "Content-Length: 5000", *more))
+            assert answer.startswith(b"HTTP/1.1 503 ") and b"Retry-After: 1" in answer
+        answers(bed.fleet.tickets[0])
+        await first
+
+    run(test, waits, max_bodies=10_000, patience=Patience(piece=0.1))
+
+
+def test_a_body_counts_for_what_it_takes_and_not_for_what_it_was_sent_as() -> None:
+    """Four bytes for each letter, if there is one picture of a face among them: memory is full before the count is."""
+
+    async def test(bed: Bed) -> None:
+        for sign, count in (("", COPIES), ("\U0001f600", BYTES + 4)):
+            asking = asyncio.create_task(bed.ask(user="x" * 100_000 + sign))
+            await bed.fleet.called.wait()
+            bed.fleet.called.clear()
+            assert count <= bed.service.house._bodies.held / 100_000 < count + 0.1
+            answers(bed.fleet.tickets[-1])
+            await asking
+        assert bed.service.house._bodies.held == 0
+
+    run(test, waits)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from llmfan.conduct.ticket import Ticket
+from llmfan.server.connections import LEAVING
 from llmfan.server.terms import Patience
 from tests.server.fleet_double import CHAT, HI, WHOLE, Bed, Stream, answers, serving, waits
 
@@ -34,6 +35,14 @@ async def closed(line: Line) -> bool:
         return not await asyncio.wait_for(line[0].read(), 5)
     except ConnectionError:
         return True
+
+
+async def soon(held: Callable[[], bool]) -> None:
+    for _ in range(5000):
+        if held():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("not in time")
 
 
 def leave(lines: list[Line]) -> None:
@@ -165,3 +174,97 @@ def test_a_caller_that_takes_nothing_of_its_answer_is_let_go() -> None:
         assert bed.fleet.cancelled == bed.fleet.tickets
 
     run(test, play, patience=Patience(stuck=0.1, sweep=0.02))
+
+
+SLOW = ("Content-Type: application/json", "Content-Length: 100000")
+
+
+def test_bodies_that_do_not_come_leave_room_for_a_call() -> None:
+    """A head and a byte now and then cost nothing, and would lock out everybody else for as long as a body may take."""
+
+    async def test(bed: Bed) -> None:
+        lines = await opened(bed, 100, bed.head(*SLOW) + b"{")
+        await soon(lambda: len(bed.service.connections.bodies) == 100)
+        for _ in range(3):
+            assert (await bed.ask()).status == 200
+        assert len(bed.service.connections.all) <= 100
+        head = await lines[0][0].readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503 ") and b"Retry-After: 1\r\n" in head
+        leave(lines)
+
+    run(test, connections=100)
+
+
+def test_of_bodies_the_one_makes_room_that_has_stood_still_for_longest() -> None:
+    """A large picture over a slow line is older than those that only pretend to send something."""
+
+    async def test(bed: Bed) -> None:
+        honest, *others = await opened(bed, 3, bed.head(*SLOW) + b"{")
+        await soon(lambda: len(bed.service.connections.bodies) == 3)
+        first = next(iter(bed.service.connections.bodies))
+        honest[1].write(b" " * 20_000)
+        await soon(lambda: next(iter(bed.service.connections.bodies)) is not first)
+        assert (await bed.ask()).status == 200
+        assert first in bed.service.connections.bodies and len(bed.service.connections.bodies) == 2
+        leave([honest, *others])
+
+    run(test, connections=3)
+
+
+def test_who_is_turned_away_hears_why_though_it_sends_its_request_first() -> None:
+    """A broken pipe looks like a fault of the network, and says nothing of coming back."""
+
+    async def test(bed: Bed) -> None:
+        asking = asyncio.create_task(bed.ask())
+        await bed.fleet.has(1)
+        reader, writer = await asyncio.open_connection("127.0.0.1", bed.port)
+        for _ in range(20):
+            writer.write(bed.head(*SLOW) + b" " * 1000)
+            await writer.drain()
+            await asyncio.sleep(0.001)
+        assert (await reader.read()).startswith(b"HTTP/1.1 503 ")
+        writer.close()
+        answers(bed.fleet.tickets[0])
+        await asking
+
+    run(test, waits, connections=1)
+
+
+def test_those_who_are_turned_away_are_kept_neither_long_nor_in_any_number() -> None:
+    """Each of them has a file, and those are what connections are bounded for."""
+
+    async def test(bed: Bed) -> None:
+        asking = asyncio.create_task(bed.ask())
+        await bed.fleet.has(1)
+        lines = await opened(bed, 2 * LEAVING)
+        await soon(lambda: len(bed.service.connections.leaving) == LEAVING)
+        for _ in range(20):
+            await asyncio.sleep(0)
+            assert len(bed.service.connections.leaving) <= LEAVING
+        await soon(lambda: not bed.service.connections.leaving)
+        answers(bed.fleet.tickets[0])
+        await asking
+        leave(lines)
+
+    run(test, waits, connections=1, patience=Patience(sweep=0.05))
+
+
+def test_callers_that_leave_in_the_middle_of_a_body_are_no_fault_of_ours() -> None:
+    """Thousands of lines about an internal error hide the one that is true."""
+
+    async def test(bed: Bed) -> None:
+        lines = await opened(bed, 30, bed.head(*SLOW, "Expect: 100-continue"))
+        lines += await opened(bed, 30, bed.head(*SLOW) + b"{")
+        lines += await opened(bed, 30, bed.head(*SLOW) + b"{")
+        for number, (_, writer) in enumerate(lines):
+            if number % 2:
+                writer.transport.abort()
+            else:
+                writer.close()
+        await soon(lambda: not bed.service.connections.all)
+        assert (await bed.ask()).status == 200
+        assert {status for _, status in bed.service.house._metrics._calls} == {"200", "499"}
+        said = bed.said
+        assert "internal error" not in said and "Traceback" not in said
+
+    run(test)

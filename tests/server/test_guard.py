@@ -193,3 +193,10 @@ def test_a_preflight_is_granted_nothing() -> None:
             assert not any(name.lower().startswith("access-control") for name in got.headers)
 
     run(test)
+
+
+def test_a_name_that_is_not_served_is_told_the_way_out() -> None:
+    """From inside a container the service has another name, and `403` alone says nothing of what to do."""
+    found = GUARD.refusal(Mock(method="POST", path=CHAT, headers=CIMultiDict({"Host": "host.docker.internal:8765"})))
+    assert found is not None
+    assert "use http://127.0.0.1:8765" in found.message and "--host ADDRESS and a token" in found.message

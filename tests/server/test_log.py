@@ -65,7 +65,7 @@ def test_a_line_tells_who_answered_or_why_nobody_did() -> None:
         id="c-1", status=200, seconds=1.5, provider="a", model="m/n", key="a#1", attempts=2, wait=0.25, streamed=True
     )
     assert spelled(well) == "200 c-1 a/m/n by a#1, 2 attempts, waited 0.250 s, took 1.500 s, streamed"
-    never = CallNote(status=413, seconds=0.1, kind="refused (request_too_large)")
-    assert spelled(never) == "413 refused (request_too_large), took 0.100 s"
-    well.kind, well.broke = "timeout", True
+    never = CallNote(status=413, seconds=0.1, end="refused (request_too_large): the body is over 32 MiB")
+    assert spelled(never) == "413 refused (request_too_large): the body is over 32 MiB, took 0.100 s"
+    well.end, well.broke = "timeout", True
     assert spelled(well).endswith("streamed, broke off after it had begun: timeout")

@@ -6,6 +6,7 @@ import asyncio
 import resource
 import socket
 
+import aiohttp
 import pytest
 
 from llmfan.errors import UserError
@@ -26,8 +27,6 @@ def test_calls_in_flight_are_answered_before_it_ends() -> None:
             bed.fleet.closed.clear()
             closing = asyncio.create_task(bed.service.close(30))
             await asyncio.sleep(0.01)
-            with pytest.raises(OSError):
-                await asyncio.open_connection("127.0.0.1", bed.port)
             assert not closing.done()
             answers(bed.fleet.tickets[0])
             bed.fleet.closed.set()
@@ -41,19 +40,65 @@ def test_calls_in_flight_are_answered_before_it_ends() -> None:
     asyncio.run(go())
 
 
-def test_while_it_drains_it_is_not_healthy() -> None:
-    """A balancer would send it more calls."""
+def test_while_it_drains_who_comes_anew_is_told_so() -> None:
+    """A balancer would send it more calls, and a refused connection looks like a crash."""
 
     async def go() -> None:
-        async with serving() as bed:
+        async with serving(waits) as bed:
             assert (await bed.send("GET", "/healthz")).status == 200
+            asking = asyncio.create_task(bed.ask())
+            await bed.fleet.called.wait()
             bed.fleet.closed.clear()
             closing = asyncio.create_task(bed.service.close(30))
             await asyncio.sleep(0)
-            got = await bed.send("GET", "/healthz")  # over the connection that is open already
-            assert (got.status, got.document) == (503, {"status": "draining"})
+            async with aiohttp.ClientSession(bed.service.url) as other:  # over connections that were not open before
+                bed.http, was = other, bed.http
+                got = await bed.send("GET", "/healthz")
+                assert (got.status, got.document, got.headers["Connection"]) == (503, {"status": "draining"}, "close")
+                got = await bed.ask()
+                assert (got.status, got.error["code"], got.headers["Retry-After"]) == (503, "closing", "5")
+                assert got.error["message"] == "the service is being stopped"
+                assert got.headers["Connection"] == "close"
+                assert (await bed.send("GET", "/")).status == 200
+                bed.http = was
+            assert len(bed.fleet.tickets) == 1
+            answers(bed.fleet.tickets[0])
             bed.fleet.closed.set()
+            assert (await asking).status == 200
             await asyncio.wait_for(closing, 5)
+            with pytest.raises(OSError):
+                await asyncio.open_connection("127.0.0.1", bed.port)
+            assert "503 refused: the service is being stopped" in bed.said
+
+    asyncio.run(go())
+
+
+def test_a_fleet_that_has_ended_by_itself_ends_the_service() -> None:
+    """It would take calls for ever, and carry out none; whoever watches over it restarts what has failed."""
+
+    async def go() -> None:
+        async with serving() as bed:
+            over = asyncio.create_task(bed.service.last())
+            await asyncio.sleep(0)
+            bed.fleet.closed.clear()
+            bed.fleet.ended.set()
+            got = await bed.send("GET", "/healthz")
+            assert (got.status, got.document) == (503, {"status": "dead"})
+            bed.fleet.closed.set()
+            assert await asyncio.wait_for(over, 5) == 1
+            assert "ending: the fleet has ended by a fault of llmfan itself" in bed.said
+
+    asyncio.run(go())
+
+
+def test_a_signal_is_in_the_exit_code() -> None:
+    """A service manager tells a stop that was asked for from a failure by it."""
+
+    async def go() -> None:
+        async with serving() as bed:
+            over = asyncio.create_task(bed.service.last())
+            bed.service.interrupted(15)
+            assert await asyncio.wait_for(over, 5) == 143
 
     asyncio.run(go())
 

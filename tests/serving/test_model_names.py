@@ -82,3 +82,35 @@ def test_a_fleet_without_a_key_has_the_one_name() -> None:
     assert [entry["id"] for entry in Names([]).listing(1)["data"]] == ["auto"]
     assert Names([]).resolve("auto") == ""
     assert not Names([]).providers("")
+
+
+FLEET = Names(
+    [target("groqqo", "llama-3.3-70b-versatile"), target("groqqo", "oss-20b"), target("cerebro", "llama-4-scout")]
+    + [target("other", f"m{n}") for n in range(9)]
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("groqq", '"groqqo/llama-3.3-70b-versatile" or "groqqo/oss-20b" or "groqqo"'),
+        ("grokqo", '"groqqo"'),
+        ("groqqo/llama", '"groqqo/llama-3.3-70b-versatile"'),
+        ("GROQQO/OSS-20B", '"groqqo/oss-20b"'),
+        ("scout", '"cerebro/llama-4-scout" or "llama-4-scout"'),
+        ("oss-2b", '"oss-20b"'),
+    ],
+)
+def test_what_was_meant_is_looked_for_among_providers_and_models(asked: str, told: str) -> None:
+    """Whoever knows half of a name is told the other half."""
+    with pytest.raises(CallerFault, match="did you mean") as caught:
+        FLEET.resolve(asked)
+    assert caught.value.message.partition("did you mean ")[2].startswith(f"{told}?)")
+
+
+def test_where_nothing_is_near_some_names_are_told() -> None:
+    """`gpt-4o` stands in every example, and the reader does not know yet what there is instead."""
+    with pytest.raises(CallerFault) as caught:
+        FLEET.resolve("xyzzy")
+    assert '; there are "auto", "groqqo/llama-3.3-70b-versatile", "groqqo/oss-20b"' in caught.value.message
+    assert caught.value.message.count('"') == 12 and " …; GET /v1/models" in caught.value.message

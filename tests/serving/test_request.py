@@ -215,7 +215,13 @@ def test_a_field_of_a_wrong_kind_is_named(fields: dict, param: str) -> None:
     """Sent on, it is refused by one provider after the other, each at the cost of a request."""
     got = fault(json.dumps({"messages": HI, **fields}).encode())
     assert got.param == param
-    assert got.message.startswith(f"{param}: expected ")
+    assert got.message.startswith((f"{param}: expected ", f"{param} is missing: expected "))
+
+
+def test_what_is_missing_is_said_to_be_so() -> None:
+    """`got null` sends a reader looking for a null that nobody wrote."""
+    assert fault(b"{}").message == "messages is missing: expected a list of messages"
+    assert fault(b'{"messages":[{"content":"a"}]}').message.startswith("messages[0].role is missing: expected one of")
 
 
 def test_a_wrong_role_has_a_near_one() -> None:
