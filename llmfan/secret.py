@@ -52,11 +52,7 @@ class Redactor:
 
     def __init__(self, texts: Iterable[str]):
         self._texts = sorted({t for t in texts if len(t) >= 6}, key=len, reverse=True)
-        self._raw = list(
-            dict.fromkeys(
-                form.encode() for t in self._texts for form in (t, _in_json(t), _in_json(t).replace("/", "\\/"))
-            )
-        )
+        self._raw = list(dict.fromkeys(form.encode() for t in self._texts for form in (t, _in_json(t))))
 
     def document(self, value: dict[str, Any]) -> dict[str, Any]:
         """A JSON document without them: a user can put a key anywhere, a field that is written down included."""
@@ -68,9 +64,18 @@ class Redactor:
 
     def raw(self, data: bytes) -> bytes:
         """A document as it goes over the wire, without them. A key that is cut in two by a stream is not seen."""
+        data = self._cut(data)
+        if self._raw and (b"\\u" in data or b"\\/" in data):  # JSON knows several ways to write a character
+            try:
+                usual = msgspec.json.encode(msgspec.json.decode(data))
+            except (msgspec.DecodeError, UnicodeError, RecursionError):
+                return data
+            return data if (clean := self._cut(usual)) == usual else clean
+        return data
+
+    def _cut(self, data: bytes) -> bytes:
         for t in self._raw:
-            if t in data:
-                data = data.replace(t, b"[key]")
+            data = data.replace(t, b"[key]")
         return data
 
     def __call__(self, text: str) -> str:

@@ -17,11 +17,14 @@ _DATA_URL = re.compile(r"data:([\w/+.-]+);base64,(.*)", re.S)
 
 
 class ToolCall(NamedTuple):
-    """A call that the assistant made. `arguments`: an object, empty where they cannot be read."""
+    """A call that the assistant made. `arguments`: an object, empty where they cannot be read. `signature`: of the
+    thought behind it, "" where there is none.
+    """
 
     id: Any
     name: str
     arguments: dict[str, Any]
+    signature: str = ""
 
 
 class Inline(NamedTuple):
@@ -109,7 +112,15 @@ def _call(call: dict[str, Any]) -> ToolCall:
     function = call.get("function")
     function = function if isinstance(function, dict) else {}
     name = function.get("name")
-    return ToolCall(call.get("id"), name if isinstance(name, str) else "", _decoded(function.get("arguments")))
+    arguments = _decoded(function.get("arguments"))
+    return ToolCall(call.get("id"), name if isinstance(name, str) else "", arguments, _signature(call))
+
+
+def _signature(call: dict[str, Any]) -> str:
+    found: Any = call
+    for name in ("extra_content", "google", "thought_signature"):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if isinstance(found, str) else ""
 
 
 def _decoded(arguments: Any) -> dict[str, Any]:

@@ -100,7 +100,8 @@ def finished_calls(calls: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
     done = []
     for call in calls:
         function = {name: text if text.isascii() else mended(text) for name, text in call["function"].items()}
-        done.append({"id": call["id"], "type": "function", "function": function})
+        extra = {"extra_content": call["extra_content"]} if "extra_content" in call else {}
+        done.append({"id": call["id"], "type": "function", "function": function, **extra})
     return done or None
 
 

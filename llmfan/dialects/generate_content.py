@@ -38,6 +38,7 @@ class Part(Struct, gc=False, rename="camel"):
     text: str | None = None
     thought: bool | None = None
     function_call: Any = None
+    thought_signature: str | None = None
 
 
 class Content(Struct, gc=False):
@@ -160,15 +161,17 @@ class PiecesReader(Reading):
                 (self._reasoning if part.thought else self._text).append(part.text)
                 said = True
             if isinstance(part.function_call, dict):
-                self._call(part.function_call)
+                self._call(part.function_call, part.thought_signature)
                 said = True
         return said
 
-    def _call(self, call: dict[str, Any]) -> None:
+    def _call(self, call: dict[str, Any], signature: str | None) -> None:
+        """Thinking models want a call's signature back with it: it goes where the provider's own chat form has it."""
         arguments = encoded(call.get("args") or {}).decode()
         function = {"name": str(call.get("name") or ""), "arguments": arguments}
         ident = call.get("id") or f"call_{len(self._calls)}"
-        self._calls.append({"id": ident, "type": "function", "function": function})
+        extra = {"extra_content": {"google": {"thought_signature": signature}}} if signature else {}
+        self._calls.append({"id": ident, "type": "function", "function": function, **extra})
 
     def _loosely(self, payload: bytes) -> Piece | None:
         value = plain(payload)
@@ -207,9 +210,10 @@ def _candidate(candidate: dict[str, Any]) -> dict[str, Any]:
 
 
 def _part(part: dict[str, Any]) -> dict[str, Any]:
-    text = part.get("text")
+    text, signature = part.get("text"), part.get("thoughtSignature")
     return {
         "text": text if isinstance(text, str) else None,
         "thought": bool(part.get("thought")),
         "functionCall": part.get("functionCall"),
+        "thoughtSignature": signature if isinstance(signature, str) else None,
     }

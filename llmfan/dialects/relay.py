@@ -142,6 +142,8 @@ class Relay:
             ident = call["id"] or f"call_{number}"
             named = {"name": function["name"], "arguments": arguments}
             told = {"index": number, "id": ident, "type": "function", "function": named}
+            if "extra_content" in call:
+                told["extra_content"] = call["extra_content"]
         elif len(arguments) > self._arguments[number]:
             told = {"index": number, "function": {"arguments": arguments[self._arguments[number] :]}}
             self._arguments[number] = len(arguments)

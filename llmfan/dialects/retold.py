@@ -24,7 +24,8 @@ def calls_of(answer: Answer) -> list[dict[str, Any]]:
     for number, call in enumerate(answer.tool_calls or ()):
         function = call["function"]
         told = {"name": function["name"], "arguments": function["arguments"] or "{}"}
-        calls.append({"id": call["id"] or f"call_{number}", "type": "function", "function": told})
+        extra = {"extra_content": call["extra_content"]} if "extra_content" in call else {}
+        calls.append({"id": call["id"] or f"call_{number}", "type": "function", "function": told, **extra})
     return calls
 
 

@@ -34,6 +34,9 @@ FOREIGN = frozenset(
 )
 #: The messages form demands a cap: of a caller who wants none, this one.
 DEMANDED = 8192
+#: In place of the signature of a turn's first call that another model made: the form's own documentation on thought
+#: signatures has it so (read 2026-11-22).
+UNSIGNED = "skip_thought_signature_validator"
 _ONE_CALL = "disable_parallel_tool_use"
 _COMMON = {"max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "stop", "tools", "tool_choice"}
 _TURNED = {"seed", "presence_penalty", "frequency_penalty", "response_format"}
@@ -53,7 +56,7 @@ def to_messages(call: Call) -> dict[str, Any]:
     system = system_of(call.messages)
     if system:
         document["system"] = system
-    document["messages"] = [_message(message) for message in call.messages if not is_system(message)]
+    document["messages"] = _together([_message(message) for message in call.messages if not is_system(message)])
     temperature = params.get("temperature", call.temperature)
     if temperature is not None:
         document["temperature"] = temperature
@@ -87,6 +90,24 @@ def to_contents(call: Call) -> dict[str, Any]:
 
 
 # ---------------------------------------------------------------- the messages form
+
+
+def _together(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Results of calls that were made at once stand in one message, and an empty turn of the assistant's in none."""
+    joined: list[dict[str, Any]] = []
+    for message in messages:
+        if message["role"] == "assistant" and not message["content"]:
+            continue
+        if joined and _is_results(message) and _is_results(joined[-1]):
+            joined[-1]["content"] += message["content"]
+        else:
+            joined.append(message)
+    return joined
+
+
+def _is_results(message: dict[str, Any]) -> bool:
+    content = message["content"]
+    return isinstance(content, list) and all(block.get("type") == "tool_result" for block in content) and bool(content)
 
 
 def _message(message: Message) -> dict[str, Any]:
@@ -184,7 +205,10 @@ def _content(message: Message) -> dict[str, Any]:
     parts = [_part(part) for part in parts_of(message)]
     if isinstance(content, str) and (content or not calls):
         parts.append({"text": content})
-    parts += [{"functionCall": {"name": call.name, "args": call.arguments}} for call in calls]
+    for number, call in enumerate(calls):
+        part = {"functionCall": {"name": call.name, "args": call.arguments}}
+        signature = call.signature or (UNSIGNED if number == 0 else "")
+        parts.append(part | {"thoughtSignature": signature} if signature else part)
     return {"role": "model" if message.get("role") == "assistant" else "user", "parts": parts or [{"text": ""}]}
 
 

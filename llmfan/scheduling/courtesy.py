@@ -15,11 +15,11 @@ from llmfan.limits.window import Meter
 from llmfan.scheduling.lanes import Lane
 
 #: The share of a limit's rate that callers find room for; part of a request that may lack.
-SHARE, SLACK = 0.2, 0.5
+SHARE, SLACK = 0.5, 0.5
 #: One place is always left where so many or more fit.
 FEW = 10
 #: A batch leaves evenly spaced for so long after a call. Seconds.
-AFTER_S = 60.0
+AFTER_S = 600.0
 #: How many of the places that come free are looked at.
 LOOKS = 16
 #: What a lane waits for then, for the eye.

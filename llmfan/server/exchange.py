@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from aiohttp import web
 
 from llmfan.conduct.ticket import Ticket
-from llmfan.dialects.bodies import encoded, plain
 from llmfan.ports import Clock
 from llmfan.records import ResultLine
 from llmfan.server.log import GONE, LEFT, REFUSED, CallNote
@@ -67,7 +66,7 @@ class Exchange:
         assert ticket.answer is not None and ticket.used is not None and ticket.target is not None
         body = whole(ticket.body, ticket.answer, ticket.used, ticket.head, ticket.target.model)
         self._note(200)
-        return web.Response(body=redacted(body, self._redact), headers={"Content-Type": JSON, **self._headers()})
+        return web.Response(body=self._redact(body), headers={"Content-Type": JSON, **self._headers()})
 
     async def _stream(self) -> web.StreamResponse:
         ticket = self._ticket
@@ -154,15 +153,6 @@ def framed(pieces: Sequence[bytes]) -> bytes:
 
 def _went_well(result: asyncio.Future[ResultLine]) -> bool:
     return result.done() and not result.cancelled() and result.result().status == "ok"
-
-
-def redacted(body: bytes, redact: Callable[[bytes], bytes]) -> bytes:
-    """Without keys, however they are spelt: JSON knows several ways for each character."""
-    body = redact(body)
-    if b"\\/" in body or b"\\u" in body:
-        usual = encoded(plain(body))
-        return body if (clean := redact(usual)) == usual else clean
-    return body
 
 
 def _end(ticket: Ticket, result: ResultLine) -> str:

@@ -106,4 +106,6 @@ def _whence(result: ResultLine) -> str:
     tries = f"{result.attempts} {'attempt' if result.attempts == 1 else 'attempts'}"
     if result.provider is None:
         return f"after {tries}" if result.attempts else "nobody was asked"
+    if result.key is None:
+        return "nobody was asked" if not result.attempts else f"{result.provider}/{result.model}, after {tries}"
     return f"{result.provider}/{result.model} by {result.key}, after {tries}"

@@ -40,7 +40,7 @@ def read_request(body: bytes) -> Asked:
     model, streams = given.pop("model", ""), given.pop("stream", False)
     options = given.pop("stream_options", {})
     cap = given.pop("max_tokens", None)
-    cap = given.pop("max_completion_tokens", cap)
+    cap = given.get("max_completion_tokens", cap)  # it stays: some providers know a cap by this name alone
     prompt = Prompt(
         id="", index=0, messages=messages, max_tokens=cap, temperature=given.pop("temperature", None), params=given
     )

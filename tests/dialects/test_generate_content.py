@@ -7,6 +7,7 @@ import json
 import pytest
 
 from llmfan.dialects import dialect
+from llmfan.dialects.turned import UNSIGNED
 from llmfan.records import Answer, Call, Failure, Usage
 from llmfan.settings import Preset
 
@@ -70,7 +71,10 @@ def test_tools_and_pictures_are_turned() -> None:
         tools=[tool], safetySettings=[1], max_completion_tokens=5, generationConfig={"thinkingConfig": {}},
     )  # fmt: skip
     assert got["contents"][0]["parts"][1] == {"inlineData": {"mimeType": "image/png", "data": "QUJD"}}
-    assert got["contents"][1] == {"role": "model", "parts": [{"functionCall": {"name": "f", "args": {"x": 1}}}]}
+    assert got["contents"][1] == {
+        "role": "model",
+        "parts": [{"functionCall": {"name": "f", "args": {"x": 1}}, "thoughtSignature": UNSIGNED}],
+    }
     assert got["contents"][2]["parts"] == [{"functionResponse": {"name": "f", "response": {"result": "42"}}}]
     assert got["tools"] == [{"functionDeclarations": [{"name": "f", "parametersJsonSchema": {"type": "object"}}]}]
     assert got["safetySettings"] == [1]
@@ -97,6 +101,12 @@ def test_function_calls_are_given_in_the_other_forms_shape() -> None:
     assert answer.tool_calls == [
         {"id": "call_0", "type": "function", "function": {"name": "f", "arguments": '{"x":1}'}}
     ]
+
+
+def test_a_calls_signature_is_kept() -> None:
+    """Without it the model refuses the call's result: no agent would come to its second turn."""
+    answer = read(piece({"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "c2ln"}, finish="STOP"))
+    assert answer.tool_calls[0]["extra_content"] == {"google": {"thought_signature": "c2ln"}}
 
 
 def test_a_stream_without_a_reason_to_finish_is_cut() -> None:

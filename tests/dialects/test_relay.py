@@ -266,13 +266,14 @@ def test_pieces_are_told_as_chunks() -> None:
     stream = Stream("generate_content").feed(
         piece({"text": "hm", "thought": True}),
         piece({"text": "a"}),
-        piece({"functionCall": {"name": "f", "args": {"x": 1}}}, finish="STOP"),
+        piece({"functionCall": {"name": "f", "args": {"x": 1}}, "thoughtSignature": "c2ln"}, finish="STOP"),
     )
     chunks = stream.end()
     assert (text_in(chunks), text_in(chunks, "reasoning_content")) == ("a", "hm")
     [call] = [c for chunk in chunks for c in chunk["choices"][0]["delta"].get("tool_calls", [])]
     assert call == {
         "index": 0, "id": "call_0", "type": "function", "function": {"name": "f", "arguments": '{"x":1}'},
+        "extra_content": {"google": {"thought_signature": "c2ln"}},
     }  # fmt: skip
     assert finishes(chunks) == ["tool_calls"]
 

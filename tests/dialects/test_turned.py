@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmfan.dialects import NAMES, dialect
-from llmfan.dialects.turned import LACKING, to_contents, to_messages
+from llmfan.dialects.turned import LACKING, UNSIGNED, to_contents, to_messages
 from llmfan.records import Call
 from llmfan.settings import Preset
 
@@ -145,3 +145,34 @@ def test_no_request_can_stop_a_dialect(messages: list[dict], params: dict[str, A
     for name in NAMES:
         body = dialect(name, PRESET).body(Call(model="m", messages=messages, max_tokens=9, params=params))
         assert isinstance(json.loads(body), dict)
+
+
+def test_the_signature_of_a_thought_goes_back_with_its_call() -> None:
+    """Thinking models refuse the second turn of an agent whose calls have lost it."""
+    signed = {"google": {"thought_signature": "c2ln"}}
+    calls = [
+        {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}, "extra_content": signed},
+        {"id": "b", "type": "function", "function": {"name": "g", "arguments": "{}"}},
+    ]
+    asked = [{"role": "user", "content": "Go."}, {"role": "assistant", "content": None, "tool_calls": calls}]
+    unsigned = [{key: value for key, value in call.items() if key != "extra_content"} for call in calls]
+    own = to_contents(Call(model="m", messages=asked, max_tokens=0))["contents"][1]["parts"]
+    assert [part.get("thoughtSignature") for part in own] == ["c2ln", None]
+    foreign = [asked[0], {**asked[1], "tool_calls": unsigned}]
+    others = to_contents(Call(model="m", messages=foreign, max_tokens=0))["contents"][1]["parts"]
+    assert [part.get("thoughtSignature") for part in others] == [UNSIGNED, None]
+
+
+def test_results_of_calls_made_at_once_stand_in_one_message() -> None:
+    """The messages form wants the answers to all calls of a turn together, and refuses an empty turn."""
+    made = [{"id": i, "type": "function", "function": {"name": "f", "arguments": "{}"}} for i in "ab"]
+    said = [
+        {"role": "user", "content": "Go."},
+        {"role": "assistant", "content": None, "tool_calls": made},
+        *({"role": "tool", "tool_call_id": i, "content": i} for i in "ab"),
+        {"role": "assistant", "content": ""},
+        {"role": "user", "content": "And?"},
+    ]
+    messages = to_messages(Call(model="m", messages=said, max_tokens=5))["messages"]
+    assert [message["role"] for message in messages] == ["user", "assistant", "user", "user"]
+    assert [block["tool_use_id"] for block in messages[2]["content"]] == ["a", "b"]

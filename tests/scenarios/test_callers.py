@@ -119,13 +119,13 @@ def test_a_batch_leaves_room_for_callers_and_keeps_its_rate(every: float) -> Non
     assert every < 5 or rate >= 0.8 * rpm * keys
 
 
-def test_without_callers_around_a_short_batch_takes_most_of_a_window_at_once() -> None:
-    """Evenly spaced, forty questions would take forty seconds that nobody gains anything by."""
+def test_without_callers_around_a_short_batch_takes_half_a_window_at_once() -> None:
+    """Evenly spaced, thirty questions would take thirty seconds that nobody gains anything by."""
 
     async def story(bed: Bed) -> float:
         clock = asyncio.get_running_loop().time
         began = clock()
-        await results([bed.ask(batch=True) for _ in range(40)])
+        await results([bed.ask(batch=True) for _ in range(29)])
         return clock() - began
 
     assert serve([provider("a", axes={"rpm": 60})], {"a": good(0.5)}, story) < 8
@@ -273,12 +273,18 @@ def test_a_cancelled_call_leaves_the_queue_without_being_sent() -> None:
 # ---------------------------------------------------------------- what is never handed out
 
 
+@pytest.mark.parametrize("how", [lambda plain, spelt: plain, lambda plain, spelt: spelt], ids=["plain", "spelt"])
 @pytest.mark.parametrize("streams", [False, True])
-def test_a_key_that_a_server_quotes_in_its_answer_goes_no_further(streams: bool) -> None:
+def test_a_key_that_a_server_quotes_in_its_answer_goes_no_further(
+    streams: bool, how: Callable[[bytes, bytes], bytes]
+) -> None:
     """Some test servers and proxies send back what they were sent: whoever may call would hold the keys."""
 
     def echo(now: float, key: str, body: bytes) -> Script:
-        return good(text=f"You are {key}.")(now, key, body)
+        script = good(text=f"You are {key}.")(now, key, body)
+        spelt = "".join(f"\\u{ord(char):04x}" for char in key).encode()
+        script.writes[:] = [(at, data.replace(key.encode(), how(key.encode(), spelt))) for at, data in script.writes]
+        return script
 
     async def story(bed: Bed) -> str:
         ticket = bed.ask(streams=streams)

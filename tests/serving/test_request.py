@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmfan.conduct.caps import most_of
 from llmfan.dialects import NAMES, dialect
+from llmfan.dialects.openai_chat import ChatCompletions
 from llmfan.records import Call
 from llmfan.scheduling.lengths import length_of
 from llmfan.serving.faults import CallerFault
@@ -68,7 +70,14 @@ def test_the_least_that_can_be_asked_is_taken() -> None:
 def test_the_newer_name_of_the_cap_counts() -> None:
     """With both sent on, a provider refuses the call, and the wrong one of them is reserved for."""
     got = read(max_tokens=5, max_completion_tokens=7)
-    assert (got.prompt.max_tokens, got.prompt.params) == (7, {})
+    assert (got.prompt.max_tokens, got.prompt.params) == (7, {"max_completion_tokens": 7})
+    call = Call(model="m", messages=got.prompt.messages, max_tokens=7, params=got.prompt.params, stream=False)
+    bare = msgspec.json.decode(ChatCompletions(Preset(name="own", checked="")).body(call))
+    known = msgspec.json.decode(ChatCompletions(Preset(name="known", checked="2026-11-20")).body(call))
+    assert [{k: v for k, v in sent.items() if k.startswith("max_")} for sent in (bare, known)] == [
+        {"max_completion_tokens": 7},
+        {"max_tokens": 7},
+    ]
 
 
 def test_null_is_absent() -> None:
