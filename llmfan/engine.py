@@ -176,7 +176,7 @@ class Engine:
         batch: bool = False,
         max_wait: float | None = None,
     ) -> Ticket:
-        """Takes a call; never raises and never waits. A call that is refused at once has its result already.
+        """Takes a call and never waits. A call that is refused at once has its result already.
 
         `only`: one of a lane's names ("" is anyone by priority); `banned`: names that cannot serve it. `batch`: behind
         all interactive ones. `max_wait`: seconds it may wait for a permit. A prompt without an id is given one.

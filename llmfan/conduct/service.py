@@ -16,7 +16,7 @@ from llmfan.records import Failure, ResultLine
 from llmfan.scheduling.claim import Claim
 from llmfan.scheduling.jobs import Job
 from llmfan.scheduling.lanes import Lane
-from llmfan.scheduling.prospects import prospect
+from llmfan.scheduling.prospects import prospect, rate
 from llmfan.scheduling.queue import Queue
 
 #: A provider that is down is tried so often at least; a key that was refused for good is asked again after so long.
@@ -69,7 +69,7 @@ class Service(Run):
         self.dispatcher.submit(job, now)
         self.pump()
         if self.queue.holds(job):
-            self._weigh(job, now)
+            self._weigh(job, now, first=False)
         if ticket.max_wait is not None and not ticket.result.done():
             loop, after = asyncio.get_running_loop(), max(NEARLY_S, ticket.max_wait)
             self._timers[job] = loop.call_later(after, self._waited, job)
@@ -115,7 +115,7 @@ class Service(Run):
         returned, self.queue.returned = self.queue.returned, []
         for job in returned:
             if self.queue.holds(job):
-                self._weigh(job, self._clock())
+                self._weigh(job, self._clock(), first=True)
         return claims
 
     async def _carry(self, claim: Claim) -> None:
@@ -169,11 +169,15 @@ class Service(Run):
         if self._clerk.look(now) or self.dispatcher.changed:
             self.pump()
         self.observer.tick(now)
+        turned = False
         for head in self.queue.heads():
-            found = prospect(self.dispatcher, head, now)
-            for job in () if found.state == "soon" else self.queue.at(head):
-                if (refusal := self._patience.refusal(self._tickets[job], now, found)) is not None:
+            found, pace = prospect(self.dispatcher, head, now), rate(self.dispatcher, head, now)
+            for before, job in () if found.state == "soon" else enumerate(self.queue.at(head)):
+                if (refusal := self._patience.refusal(self._tickets[job], now, found, before / pace)) is not None:
                     self._turn_away(job, refusal)
+                    turned = True
+        if turned:
+            self.pump()
 
     def _ask_again(self, now: float) -> None:
         """A key that was refused for good may have been paid for, or let in again."""
@@ -185,14 +189,15 @@ class Service(Run):
 
     # ---------------------------------------------------------------- turning away
 
-    def _weigh(self, job: Job, now: float) -> None:
-        if (refusal := self._patience.refusal(self._tickets[job], now)) is not None:
+    def _weigh(self, job: Job, now: float, *, first: bool) -> None:
+        if (refusal := self._patience.weighed(self._tickets[job], now, first=first)) is not None:
             self._turn_away(job, refusal)
 
     def _waited(self, job: Job) -> None:
         """It has waited as long as it was to. One in flight is weighed when it comes back."""
         if self.queue.holds(job):
             self._turn_away(job, self._patience.late(self._tickets[job], self._clock()))
+            self.pump()
 
     def _turn_away(self, job: Job, refusal: Refusal) -> None:
         self._take_out(job)

@@ -125,10 +125,13 @@ class Reader:
         common, messages = self._settings.common, read.messages
         if self._system is not None and messages[0].get("role") not in ("system", "developer"):
             messages = system_first(messages, self._system)
+        params = {**common.params, **read.params}
+        if read.max_tokens is not None and "max_completion_tokens" not in read.params:
+            params.pop("max_completion_tokens", None)  # the other name of what the prompt says itself
         whole = replace(
             read, index=position, messages=messages, max_tokens=read.max_tokens or common.max_tokens,
             temperature=common.temperature if read.temperature is None else read.temperature,
-            params={**common.params, **read.params},
+            params=params,
             metadata=self._metadata if read.metadata is None else read.metadata,
         )  # fmt: skip
         return replace(whole, id=read.id or content_id(whole))

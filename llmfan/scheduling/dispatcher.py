@@ -258,7 +258,7 @@ class Dispatcher:
 
     def _may(self, lane: Lane, job: Job, now: float) -> bool:
         """Whether this lane is a right place for this job now."""
-        if job.last is None and not (job.ambiguous or job.pinned or lane.target.paid or lane.out):
+        if job.last is None and not (job.banned or job.ambiguous or job.pinned or lane.target.paid or lane.out):
             return not job.only or job.only in lane.names  # nothing bars it yet
         if not eligible(lane, job):
             return False

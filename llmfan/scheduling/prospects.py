@@ -47,14 +47,17 @@ def prospect(dispatcher: Dispatcher, job: Job, now: float) -> Prospect:
     return min(found, key=lambda each: (each.at, each.state))
 
 
-def behind(dispatcher: Dispatcher, job: Job, now: float) -> float:
-    """Seconds until those ahead of it have left, at the rate of the keys that may serve it; 0 where none is known."""
+def rate(dispatcher: Dispatcher, job: Job, now: float) -> float:
+    """Requests a second that the keys let out which may serve it; inf where some key has no pace, or none is able."""
     groups = {lane.group for lane in dispatcher.lanes if _may_serve(lane, job) and lane.able(now)}
-    rate = sum(group.pace.limit / group.pace.period for group in groups)
-    ahead = [jobs for jobs in dispatcher.waiting.back.values() if jobs[0].batch <= job.batch]
-    mine = sum(len(jobs) for jobs in ahead if any(eligible(lane, jobs[0]) for group in groups for lane in group.lanes))
-    mine -= job in dispatcher.waiting.back.get(job.place, ())
-    return mine / rate if rate and math.isfinite(rate) else 0.0
+    return sum(group.pace.limit / group.pace.period for group in groups) or math.inf
+
+
+def ahead(dispatcher: Dispatcher, job: Job) -> int:
+    """How many wait that the same keys may serve and that go before one that comes now."""
+    fit = [lane for lane in dispatcher.lanes if _may_serve(lane, job)]
+    places = [jobs for jobs in dispatcher.waiting.back.values() if jobs[0].batch <= job.batch]
+    return sum(len(jobs) for jobs in places if any(eligible(lane, jobs[0]) for lane in fit))
 
 
 def _may_serve(lane: Lane, job: Job) -> bool:

@@ -104,7 +104,7 @@ class Bodies:
         try:
             async with asyncio.timeout_at(min(end, loop.time() + piece)) as limit:
                 if connection is not None:
-                    connection.body_begins(lambda: limit.reschedule(0.0))
+                    connection.body_begins(lambda: None if limit.expired() else limit.reschedule(0.0))
                 while not content.at_eof():
                     data = await content.readany()
                     self._taken(len(data), hold)

@@ -10,12 +10,12 @@ from llmfan.serving.faults import CallerFault, shown
 from llmfan.settings import Provider
 
 #: Fields that change nothing of an answer: where they are not taken they are left out.
-#: A cap goes out by the name that a provider knows.
-CAPS = ("max_completion_tokens",)
 HINTS = frozenset(
     {"user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"}
     | {"service_tier", "store", "stream_options"}
 )
+#: A cap goes out by the name that a provider knows.
+RENAMED = frozenset({"max_completion_tokens"})
 #: Values that ask for nothing: they are what a server does unasked.
 HARMLESS: dict[str, tuple[Any, ...]] = {
     "n": (1,), "best_of": (1,), "logprobs": (False,), "top_logprobs": (0,), "top_p": (1,), "presence_penalty": (0,),
@@ -95,7 +95,7 @@ def asks_of(params: Mapping[str, Any]) -> Asks:
     return tuple(
         (name, _kind(name, value))
         for name, value in params.items()
-        if name not in HINTS and name not in CAPS and not (name in HARMLESS and value in HARMLESS[name])
+        if name not in HINTS and name not in RENAMED and not (name in HARMLESS and value in HARMLESS[name])
     )
 
 

@@ -250,7 +250,7 @@ def test_the_packages_own_retry_comes_when_the_permit_does(bed: Bed) -> None:
         answer = ask(client, model="paced-m", text="again", extra_headers=patience)
         waited = time.monotonic() - began
     assert answer.choices[0].message.content == "You said: again"
-    assert 0.5 < waited < 3
+    assert waited > 0.5
     assert not [s for s in bed.far.seen if s.end == "429"], "the provider itself was never asked too early"
 
 

@@ -131,6 +131,16 @@ def test_without_callers_around_a_short_batch_takes_half_a_window_at_once() -> N
     assert serve([provider("a", axes={"rpm": 60})], {"a": good(0.5)}, story) < 8
 
 
+def test_a_provider_that_cannot_serve_a_call_is_never_sent_it() -> None:
+    """It would answer as if the field had not been there, and nobody would know."""
+
+    async def story(bed: Bed) -> set[str | None]:
+        return {r.provider for r in await results([bed.ask(banned=frozenset({"a"})) for _ in range(20)])}
+
+    providers = [provider("a", priority=9), provider("b")]
+    assert serve(providers, {"a": good(), "b": good()}, story) == {"b"}
+
+
 # ---------------------------------------------------------------- who is turned away
 
 

@@ -108,6 +108,30 @@ def test_a_large_call_holds_up_no_small_one_that_goes_before_it_or_outlives_it(f
     assert serve([provider("a", axes={"tpm": 10_000})], {"a": good()}, story) < 1.0
 
 
+def test_a_call_that_comes_back_goes_first_and_is_not_told_of_those_behind_it() -> None:
+    """Under a full queue each failover would become a refusal."""
+
+    async def story(bed: Bed) -> list[ResultLine]:
+        return await results([bed.ask(max_wait=25.0) for _ in range(21)])
+
+    once = in_turn(good(), always(429, {"error": {"message": "Slow down."}}, {"retry-after": "3"}), good())
+    found = serve([provider("a", axes={"rps": 1})], {"a": once}, story)
+    assert [r.status for r in found[:15]] == ["ok"] * 15
+
+
+def test_a_queue_that_an_outage_holds_up_is_weighed_by_its_order() -> None:
+    """The oldest would be refused for those behind them, and the youngest kept."""
+
+    async def story(bed: Bed) -> list[str]:
+        await bed.ask().result
+        return [r.status for r in await results([bed.ask(max_wait=120.0) for _ in range(30)])]
+
+    outage = until(
+        1.5, good(), until(40.0, always(503, {"error": {"message": "Busy."}}, {"retry-after": "38"}), good())
+    )
+    assert serve([provider("a", axes={"rpm": 60})], {"a": outage}, story) == ["ok"] * 30
+
+
 def test_thousands_whose_patience_ends_at_once_are_all_told() -> None:
     """One look at all for each of them, and the service stands still for minutes."""
 

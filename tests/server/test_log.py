@@ -10,16 +10,17 @@ from llmfan.server.log import MOST, CallNote, Log, spelled
 
 def test_a_log_that_nobody_reads_holds_nothing_up() -> None:
     """A pipe that is full would stop the service in the middle of somebody's answer."""
-    may, said = threading.Event(), []
+    may, taken, said = threading.Event(), threading.Event(), []
 
     def stuck(data: bytes) -> None:
+        taken.set()
         may.wait(10)
         said.append(data.decode())
 
     async def go() -> None:
         log = Log(stuck)
         log.say("first")
-        await asyncio.sleep(0.1)  # it is being written, and nobody takes it
+        await asyncio.to_thread(taken.wait, 10)  # it is being written, and nobody takes it
         for number in range(MOST + 7):
             log.say(f"line {number}")
         may.set()
