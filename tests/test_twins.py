@@ -168,7 +168,9 @@ def test_leaving_the_loop_ends_all_of_it(tmp_path: Path) -> None:
 
 def test_a_generator_that_was_never_read_opens_nothing() -> None:
     """It would leave a thread behind."""
-    llmfan.map(["a"], simulate=True)
+    results = llmfan.map(["a"], simulate=True)
+    assert not [t for t in threading.enumerate() if t.name == "llmfan"]
+    results.close()
 
 
 SCRIPT = """

@@ -132,10 +132,6 @@ class Ticket:
         self._reader = self._relay = None
         self._came.set()
 
-    def refuse(self, refusal: Refusal, result: ResultLine) -> None:
-        self.refusal = refusal
-        self.ended(result)
-
     def _tapped(self, events: list[bytes]) -> None:
         assert self._relay is not None and self._reader is not None
         self._held += map(self._redact, self._relay.take(events, self._reader))

@@ -51,12 +51,8 @@ class Capabilities:
         known = self._known.get(asks)
         return self._banned(asks) if known is None else known
 
-    def explain(self, params: Mapping[str, Any], names: Iterable[str]) -> str:
-        """Why none of these providers can: which field, and who would take it."""
-        return self.fault(params, names).message
-
     def fault(self, params: Mapping[str, Any], names: Iterable[str]) -> CallerFault:
-        """The same as the caller's fault, with the field's name in `param`."""
+        """Why none of these providers can: which field (its name in `param`), and who would take it."""
         asks = asks_of(params)
         lacking = {name: untaken(*self._providers[name], asks) for name in sorted(names) if name in self._providers}
         for ask in asks:

@@ -135,7 +135,11 @@ def answers(ticket: Ticket) -> None:
 
 
 def refuses(refusal: Refusal) -> Play:
-    return lambda ticket: ticket.refuse(refusal, failed("rate_limited"))
+    def play(ticket: Ticket) -> None:
+        ticket.refusal = refusal
+        ticket.ended(failed("rate_limited"))
+
+    return play
 
 
 def waits(ticket: Ticket) -> None:

@@ -35,7 +35,10 @@ def test_a_log_that_nobody_reads_holds_nothing_up() -> None:
 def test_a_log_whose_reader_left_goes_on_in_silence() -> None:
     """`llmfan serve 2>&1 | head` must not end the service."""
 
+    tried: list[bytes] = []
+
     def gone(data: bytes) -> None:
+        tried.append(data)
         raise BrokenPipeError
 
     async def go() -> None:
@@ -44,6 +47,7 @@ def test_a_log_whose_reader_left_goes_on_in_silence() -> None:
         log.close()
 
     asyncio.run(go())
+    assert len(tried) == 1
 
 
 def test_what_strangers_wrote_stays_on_its_line() -> None:

@@ -135,7 +135,9 @@ def test_a_page_that_watches_does_not_hold_it_open() -> None:
             reader, writer = await asyncio.open_connection("127.0.0.1", bed.port)
             writer.write(bed.head(method="GET", path="/events"))
             await reader.readline()
-            await asyncio.wait_for(bed.service.close(30), 3)
+            ending = asyncio.create_task(bed.service.close(30))
+            done, _ = await asyncio.wait([ending], timeout=3)
+            assert done, "it ends although the page is open"
             writer.close()
 
     asyncio.run(go())

@@ -72,7 +72,8 @@ def test_a_provider_is_named_for_what_it_did_and_for_nothing_else(refused: bool)
         ticket.job.sent += 1
         ticket.attempt(TARGET, None, True, 0.25)
         if refused:
-            ticket.refuse(Refusal(why="wait", message="not now", retry_after=1.0), failed("rate_limited"))
+            ticket.refusal = Refusal(why="wait", message="not now", retry_after=1.0)
+            ticket.ended(failed("rate_limited"))
         else:
             ticket.ended(failed("connection"))
 

@@ -75,7 +75,7 @@ def test_what_is_told_names_the_field_and_who_takes_it() -> None:
     assert (fault.status, fault.param) == (400, "logprobs")
     assert fault.message == '"logprobs" is not taken by picky, typed; it is by open'
     alone = Capabilities([PICKY], FORMS.__getitem__)
-    assert alone.explain({"logprobs": True}, ["picky"]).endswith("nor by anybody else in this fleet")
+    assert alone.fault({"logprobs": True}, ["picky"]).message.endswith("nor by anybody else in this fleet")
 
 
 def test_fields_that_nobody_takes_together_are_told_apart() -> None:
@@ -88,7 +88,7 @@ def test_fields_that_nobody_takes_together_are_told_apart() -> None:
 
 def test_a_callers_field_names_are_quoted_short_and_plain() -> None:
     """Names are a caller's own words, and messages are logged."""
-    message = Capabilities([STRICT], FORMS.__getitem__).explain({"\x1b[31m" + "x" * 10_000: 1}, ["strict"])
+    message = Capabilities([STRICT], FORMS.__getitem__).fault({"\x1b[31m" + "x" * 10_000: 1}, ["strict"]).message
     assert "\x1b" not in message
     assert len(message) < 300
 

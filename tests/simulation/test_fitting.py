@@ -74,4 +74,5 @@ def test_a_schema_that_holds_itself_has_an_end(schema: Any) -> None:
 @given(st.dictionaries(st.sampled_from(NAMES), KINDS | anything, max_size=6), st.integers(0, 99))
 def test_no_schema_is_too_strange(schema: Any, seed: int) -> None:
     """It is a stranger's, and a fault in it would end his connection without a word."""
-    json.dumps(fitting(schema, seed, WORDS))
+    value = fitting(schema, seed, WORDS)
+    assert json.loads(json.dumps(value)) == value
